@@ -1,0 +1,94 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/salvor-io/salvor/objstore/envelope"
+)
+
+// Formats of the objects of this package. A reader refuses a newer one; a change
+// of meaning is a new number, never a new reading of an old one.
+const (
+	BatchFormat      = 1
+	CheckpointFormat = 1
+	IdentityFormat   = 1
+)
+
+const (
+	batchKind      = "manifest"
+	checkpointKind = "checkpoint"
+	identityKind   = "store"
+	boundaryKind   = "boundary"
+)
+
+// EncodeBatch returns the bytes of a publication and their digest.
+func EncodeBatch(b *Batch) ([]byte, string, error) {
+	raw, err := envelope.Encode(batchKind, BatchFormat, b)
+	if err != nil {
+		return nil, "", err
+	}
+	return raw, envelope.Digest(raw), nil
+}
+
+// DecodeBatch parses the object at key, which must be the publication that the
+// name says. It returns the digest of the object's bytes. Errors are *ObjectError.
+func DecodeBatch(key string, raw []byte) (*Batch, string, error) {
+	var b Batch
+	if _, err := envelope.Decode(batchKind, BatchFormat, raw, &b); err != nil {
+		return nil, "", objectError(key, err)
+	}
+	if Key(b.Number) != key {
+		return nil, "", objectError(key, fmt.Errorf("%w: it says that it is publication %d", envelope.ErrMalformed, b.Number))
+	}
+	return &b, envelope.Digest(raw), nil
+}
+
+// EncodeCheckpoint returns the bytes of a full state.
+func EncodeCheckpoint(s *State) ([]byte, error) {
+	return envelope.Encode(checkpointKind, CheckpointFormat, s)
+}
+
+// DecodeCheckpoint parses the object at key. Errors are *ObjectError.
+func DecodeCheckpoint(key string, raw []byte) (*State, error) {
+	s := NewState("")
+	if _, err := envelope.Decode(checkpointKind, CheckpointFormat, raw, s); err != nil {
+		return nil, objectError(key, err)
+	}
+	if CheckpointKey(s.Version) != key {
+		return nil, objectError(key, fmt.Errorf("%w: it says that it is checkpoint %d", envelope.ErrMalformed, s.Version))
+	}
+	s.reindex()
+	return s, nil
+}
+
+// MarshalJSON writes the version as a decimal string: 64 bits do not survive
+// the numbers of other languages.
+func (v Version) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprintf("%d", uint64(v))) }
+
+// UnmarshalJSON reads a decimal string.
+func (v *Version) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	var n uint64
+	if _, err := fmt.Sscanf(s, "%d", &n); err != nil || fmt.Sprintf("%d", n) != s {
+		return fmt.Errorf("%w: version %q", envelope.ErrMalformed, s)
+	}
+	*v = Version(n)
+	return nil
+}
+
+func objectError(key string, err error) *ObjectError {
+	e := &ObjectError{Key: key, Err: err}
+	var newer *envelope.FormatError
+	if !errors.As(err, &newer) {
+		e.Hint = "restore this object from a copy or an older bucket version; nothing was changed"
+	}
+	return e
+}

@@ -1,0 +1,127 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+// Kind is what an entry does. The words are on disk: never rename one.
+type Kind string
+
+// Control entries always publish; table entries (KindPublish) obey the lock.
+const (
+	// KindRegister gives a writer a new epoch, ending its own past.
+	KindRegister Kind = "register"
+	// KindFence ends the epoch that it names, and only that one.
+	KindFence Kind = "fence"
+	// KindPublish makes an operation's table versions visible, all at once.
+	KindPublish Kind = "publish"
+	// KindAbandon decides that an operation will never be visible.
+	KindAbandon Kind = "abandon"
+	// KindClaim names who may operate the root; the first one wins.
+	KindClaim Kind = "claim"
+	// KindAdopt takes over a restored or moved root: it ends every epoch and sets the claimant.
+	KindAdopt Kind = "adopt"
+	// KindAnnounce announces a new low-water before ids are dropped.
+	KindAnnounce Kind = "announce"
+	// KindTrim drops the recent operations that were decided before its low-water.
+	KindTrim Kind = "trim"
+	// KindAnchor raises the remembered head of the audit chain; the batch carries it.
+	KindAnchor Kind = "anchor"
+)
+
+// Role is on whose behalf an entry was published.
+type Role string
+
+// The roles. The words are on disk: never rename one.
+const (
+	RoleWriter   Role = "writer"
+	RoleRecovery Role = "recovery"
+	RoleOperator Role = "operator"
+)
+
+// Publisher is who made a publication. A writer publishes under its epoch;
+// recovery publishes only for epochs that are ended.
+type Publisher struct {
+	Role    Role      `json:"role"`
+	Process ProcessID `json:"process"`
+	Writer  WriterID  `json:"writer,omitempty"`
+	Epoch   Epoch     `json:"epoch,omitzero"`
+}
+
+// Ref names one version of one table: its number and the operation that made it.
+// The zero Ref means that the table does not exist. References are compared
+// whole: a number alone proves nothing.
+type Ref struct {
+	Number    uint64      `json:"number"`
+	Operation OperationID `json:"operation,omitempty"`
+}
+
+// IsZero reports whether the reference is to no version.
+func (r Ref) IsZero() bool { return r == Ref{} }
+
+// Pin is the version of a table that the manifest names.
+type Pin struct {
+	Ref
+	// Digest of the version's object, "sha256:...".
+	Digest string `json:"digest,omitempty"`
+	// Position of the writer's log that this version covers.
+	Position Position `json:"position,omitempty"`
+}
+
+// Change moves one table from an expected pin to a new one. To is nil when the
+// table is dropped.
+type Change struct {
+	Table    TableID `json:"table"`
+	Expected Ref     `json:"expected,omitzero"`
+	To       *Pin    `json:"to,omitempty"`
+}
+
+// Claimant is who operates a root.
+type Claimant struct {
+	Cluster   string `json:"cluster,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	UID       string `json:"uid,omitempty"`
+}
+
+// Entry is one step of the store's history.
+type Entry struct {
+	Kind Kind `json:"kind"`
+	// Operation is the operation that the entry decides (publish, abandon).
+	Operation OperationID `json:"operation,omitempty"`
+	// Writer is whose operation, registration or fence this is.
+	Writer WriterID `json:"writer,omitempty"`
+	// Epoch is, for publish and abandon, the one under which the operation was
+	// armed; for register the new one; for fence the one that it ends.
+	Epoch Epoch `json:"epoch,omitzero"`
+	// Base is the manifest version that the operation started from.
+	Base Version `json:"base,omitempty"`
+	// Reason is a word for people and for the audit row.
+	Reason string `json:"reason,omitempty"`
+	// OutcomeID was minted before the operation's first effect.
+	OutcomeID string   `json:"outcomeID,omitempty"`
+	Tables    []Change `json:"tables,omitempty"`
+	// Claimant of a claim or an adoption.
+	Claimant *Claimant `json:"claimant,omitempty"`
+	// LowWater of an announcement or a trim.
+	LowWater Version `json:"lowWater,omitempty"`
+}
+
+// ChainHead is the newest row of the audit trail that a publisher knew: the
+// number of the object that holds it and the row's hash. Zero is the empty chain.
+type ChainHead struct {
+	Number uint64 `json:"number,omitempty"`
+	Hash   string `json:"hash,omitempty"`
+}
+
+// Batch is one publication: the object manifest/<number>.
+type Batch struct {
+	Store  string  `json:"store"`
+	Number Version `json:"number"`
+	// Parent is the digest of publication Number-1: a root that was swapped or
+	// restored from a copy cannot be continued by mistake.
+	Parent  string    `json:"parent,omitempty"`
+	Attempt string    `json:"attempt"`
+	By      Publisher `json:"by"`
+	Head    ChainHead `json:"head,omitzero"`
+	Entries []Entry   `json:"entries"`
+}

@@ -1,0 +1,52 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+import "strings"
+
+// The names in a root. Every number has 20 digits, so names sort as numbers do.
+const (
+	// IdentityKey holds the store's identity, created once.
+	IdentityKey = "store"
+	// Prefix is where the publications live, one object a number.
+	Prefix = "manifest/"
+	// CheckpointPrefix is where full states live, so that reading does not cost history.
+	CheckpointPrefix = "checkpoint/"
+	// BoundaryPrefix is where collected numbers are announced.
+	BoundaryPrefix = "boundary/"
+	// TablePrefix is where physical table versions live.
+	TablePrefix = "tables/"
+)
+
+// Key returns the name of publication v.
+func Key(v Version) string { return Prefix + v.String() }
+
+// CheckpointKey returns the name of the full state at v.
+func CheckpointKey(v Version) string { return CheckpointPrefix + v.String() }
+
+// BoundaryKey returns the name that says: numbers below v are collected.
+func BoundaryKey(v Version) string { return BoundaryPrefix + v.String() }
+
+// TableKey returns the name of one physical version of a table. It carries the
+// operation, so no two operations ever share a name.
+func TableKey(t TableID, number uint64, op OperationID) string {
+	return TablePrefix + string(t) + "/" + Version(number).String() + "-" + string(op)
+}
+
+// ParseTableKey is the inverse of TableKey; ok is false for any other name.
+func ParseTableKey(key string) (t TableID, number uint64, op OperationID, ok bool) {
+	rest, found := strings.CutPrefix(key, TablePrefix)
+	if !found {
+		return "", 0, "", false
+	}
+	table, name, found := strings.Cut(rest, "/")
+	if !found || len(name) < 22 || name[20] != '-' {
+		return "", 0, "", false
+	}
+	v, err := ParseVersion(name[:20])
+	if err != nil || TableID(table).Validate() != nil || OperationID(name[21:]).Validate() != nil {
+		return "", 0, "", false
+	}
+	return TableID(table), uint64(v), OperationID(name[21:]), true
+}

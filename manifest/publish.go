@@ -1,0 +1,169 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/salvor-io/salvor/objstore"
+)
+
+// Published is what became of a publication.
+type Published struct {
+	// Version that holds the entries; 0 when nothing was left to publish.
+	Version Version
+	// State after it, or the one that made it needless.
+	State *State
+	// Batch as it was written; nil when nothing was left to publish.
+	Batch *Batch
+	// CheckpointErr says why the full state due at this version was not written.
+	// The publication stands; the next one that is due writes another.
+	CheckpointErr error
+}
+
+// Publish makes the publication visible in one step, or says why not.
+//
+// It creates the next number; when somebody else took it, it reads, checks
+// everything again (Admit) and tries the one after. The error is one of those
+// of Admit, or wraps ErrContention (budget used up, nothing published), or
+// ErrUnknown (an answer was lost and could not be resolved: the publication may
+// be there), or is the bucket's own: then nothing was published.
+func (s *Store) Publish(ctx context.Context, p Publication) (Published, error) {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	fresh := false
+	for try := 0; try <= s.opt.Rebase; try++ {
+		st := s.View()
+		kept, err := Admit(st, p)
+		if (err != nil || len(kept) == 0) && !fresh {
+			// A refusal is told from the newest state only.
+			if _, lerr := s.Latest(ctx); lerr != nil {
+				return Published{}, lerr
+			}
+			fresh = true
+			continue
+		}
+		if err != nil {
+			return Published{}, err
+		}
+		if len(kept) == 0 {
+			return Published{State: st}, nil
+		}
+		pub, won, err := s.create(ctx, st, p, kept)
+		if err != nil || won {
+			return pub, err
+		}
+		if _, err := s.Latest(ctx); err != nil {
+			return Published{}, err
+		}
+		fresh = true
+		if try > 1 { // let the crowd thin out
+			d := time.Duration(float64(try) * s.opt.Jitter() * float64(4*time.Millisecond))
+			if err := s.opt.Sleep(ctx, d); err != nil {
+				return Published{}, err
+			}
+		}
+	}
+	return Published{}, fmt.Errorf("%w: lost %d times to other publications", ErrContention, s.opt.Rebase+1)
+}
+
+// create tries to take the number after st. won is false when another
+// publication has it, or when the number turned out to be a collected one.
+func (s *Store) create(ctx context.Context, st *State, p Publication, kept []Entry) (pub Published, won bool, err error) {
+	b := &Batch{
+		Store: s.id.UID, Number: st.Version + 1, Parent: st.Digest, Attempt: s.opt.NewID(),
+		By: p.By, Head: st.Head, Entries: kept,
+	}
+	if p.Head.Number > b.Head.Number {
+		b.Head = p.Head
+	}
+	raw, digest, err := EncodeBatch(b)
+	if err != nil {
+		return Published{}, false, err
+	}
+	next, err := Apply(st, b, digest)
+	if err != nil {
+		return Published{}, false, err
+	}
+	if won, err = s.put(ctx, b, raw, digest); err != nil || !won {
+		return Published{}, false, err
+	}
+	// A sleeper may have re-created a number that was collected meanwhile. The
+	// boundary is checked after every create and every found-own.
+	collected, err := s.collected(ctx, b.Number)
+	if err != nil {
+		return Published{}, false, fmt.Errorf("publication %d: %w: boundary not readable: %w", b.Number, ErrUnknown, err)
+	}
+	if collected {
+		return Published{}, false, s.reload(ctx)
+	}
+	s.learn(next)
+	return Published{Version: b.Number, State: next, Batch: b, CheckpointErr: s.checkpoint(ctx, next)}, true, nil
+}
+
+// put creates the object of b, resolving lost answers by reading the number.
+func (s *Store) put(ctx context.Context, b *Batch, raw []byte, digest string) (own bool, err error) {
+	key, deadline := Key(b.Number), s.opt.Now().Add(s.opt.Resolve)
+	lost := false // an earlier attempt may still land
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		res, perr := s.bucket.PutIfAbsent(ctx, key, raw, b.Attempt)
+		switch res.Outcome {
+		case objstore.Created:
+			return true, nil
+		case objstore.Retry:
+			if errors.Is(perr, objstore.ErrTooLarge) || errors.Is(perr, objstore.ErrInvalidKey) {
+				return false, fmt.Errorf("publish %d: %w", b.Number, perr)
+			}
+		default: // Exists, Unknown: the object decides, not the answer
+			lost = lost || res.Outcome == objstore.Unknown
+			there, rdigest, rerr := s.read(ctx, b.Number)
+			switch {
+			case rerr == nil:
+				return there.Attempt == b.Attempt && rdigest == digest, nil
+			case errors.Is(rerr, objstore.ErrNotFound):
+				// Exists and gone: a collector passed. Absent after Unknown: send the same bytes again.
+				if res.Outcome == objstore.Exists {
+					return false, nil
+				}
+			case res.Outcome == objstore.Exists && !lost:
+				return false, rerr
+			}
+			perr = errors.Join(perr, rerr)
+		}
+		if s.opt.Now().After(deadline) || s.opt.Sleep(ctx, wait) != nil {
+			if lost {
+				return false, fmt.Errorf("publish %d: %w: %w", b.Number, ErrUnknown, errors.Join(perr, context.Cause(ctx)))
+			}
+			return false, fmt.Errorf("publish %d: nothing landed: %w", b.Number, errors.Join(perr, context.Cause(ctx)))
+		}
+	}
+}
+
+// collected reports whether a boundary above v was announced.
+func (s *Store) collected(ctx context.Context, v Version) (bool, error) {
+	for _, err := range s.bucket.List(ctx, BoundaryPrefix, BoundaryKey(v)) {
+		return err == nil, err
+	}
+	return false, nil
+}
+
+// checkpoint writes the full state when it is due, so that a cold reader's cost
+// does not grow with history.
+func (s *Store) checkpoint(ctx context.Context, st *State) error {
+	if uint64(st.Version)%s.opt.CheckpointEvery != 0 {
+		return nil
+	}
+	raw, err := EncodeCheckpoint(st)
+	if err != nil {
+		return err
+	}
+	res, err := s.bucket.PutIfAbsent(ctx, CheckpointKey(st.Version), raw, s.opt.NewID())
+	if res.Outcome == objstore.Created || res.Outcome == objstore.Exists {
+		return nil
+	}
+	return fmt.Errorf("write checkpoint %d: %w", st.Version, err)
+}
