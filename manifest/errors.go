@@ -6,6 +6,8 @@ package manifest
 import (
 	"errors"
 	"fmt"
+
+	"github.com/salvor-io/salvor/objstore"
 )
 
 // Sentinels to branch on; the typed errors below wrap them and carry the data.
@@ -18,7 +20,7 @@ var (
 	ErrWriterLive = errors.New("the operation's epoch is not ended")
 	// ErrUnknown: an answer was lost and the outcome could not be told before the
 	// deadline. Nothing may be cleaned up on the strength of it.
-	ErrUnknown = errors.New("outcome unknown")
+	ErrUnknown = objstore.ErrUnknown
 	// ErrContention: the re-base budget is used up. Nothing was published; try later.
 	ErrContention = errors.New("too much contention")
 	// ErrNoStore: the root holds no identity.

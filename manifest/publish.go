@@ -5,7 +5,6 @@ package manifest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -89,7 +88,9 @@ func (s *Store) create(ctx context.Context, st *State, p Publication, kept []Ent
 	if err != nil {
 		return Published{}, false, err
 	}
-	if won, err = s.put(ctx, b, raw, digest); err != nil || !won {
+	won, _, err = objstore.Settle(ctx, s.bucket, Key(b.Number), raw, b.Attempt,
+		objstore.Patience{Bound: s.opt.Resolve, Now: s.opt.Now, Sleep: s.opt.Sleep})
+	if err != nil || !won {
 		return Published{}, false, err
 	}
 	// A sleeper may have re-created a number that was collected meanwhile. The
@@ -103,44 +104,6 @@ func (s *Store) create(ctx context.Context, st *State, p Publication, kept []Ent
 	}
 	s.learn(next)
 	return Published{Version: b.Number, State: next, Batch: b, CheckpointErr: s.checkpoint(ctx, next)}, true, nil
-}
-
-// put creates the object of b, resolving lost answers by reading the number.
-func (s *Store) put(ctx context.Context, b *Batch, raw []byte, digest string) (own bool, err error) {
-	key, deadline := Key(b.Number), s.opt.Now().Add(s.opt.Resolve)
-	lost := false // an earlier attempt may still land
-	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		res, perr := s.bucket.PutIfAbsent(ctx, key, raw, b.Attempt)
-		switch res.Outcome {
-		case objstore.Created:
-			return true, nil
-		case objstore.Retry:
-			if errors.Is(perr, objstore.ErrTooLarge) || errors.Is(perr, objstore.ErrInvalidKey) {
-				return false, fmt.Errorf("publish %d: %w", b.Number, perr)
-			}
-		default: // Exists, Unknown: the object decides, not the answer
-			lost = lost || res.Outcome == objstore.Unknown
-			there, rdigest, rerr := s.read(ctx, b.Number)
-			switch {
-			case rerr == nil:
-				return there.Attempt == b.Attempt && rdigest == digest, nil
-			case errors.Is(rerr, objstore.ErrNotFound):
-				// Exists and gone: a collector passed. Absent after Unknown: send the same bytes again.
-				if res.Outcome == objstore.Exists {
-					return false, nil
-				}
-			case res.Outcome == objstore.Exists && !lost:
-				return false, rerr
-			}
-			perr = errors.Join(perr, rerr)
-		}
-		if s.opt.Now().After(deadline) || s.opt.Sleep(ctx, wait) != nil {
-			if lost {
-				return false, fmt.Errorf("publish %d: %w: %w", b.Number, ErrUnknown, errors.Join(perr, context.Cause(ctx)))
-			}
-			return false, fmt.Errorf("publish %d: nothing landed: %w", b.Number, errors.Join(perr, context.Cause(ctx)))
-		}
-	}
 }
 
 // collected reports whether a boundary above v was announced.

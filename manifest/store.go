@@ -36,7 +36,7 @@ func (o Options) withDefaults() Options {
 		o.Now = time.Now
 	}
 	if o.Sleep == nil {
-		o.Sleep = sleep
+		o.Sleep = objstore.Sleep
 	}
 	if o.Jitter == nil {
 		o.Jitter = func() float64 { return 0.5 }
@@ -51,17 +51,6 @@ func (o Options) withDefaults() Options {
 		o.CheckpointEvery = 64
 	}
 	return o
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
-	}
 }
 
 // Store reads and extends one manifest. It is safe for concurrent use.

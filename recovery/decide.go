@@ -1,0 +1,128 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package recovery
+
+import (
+	"fmt"
+
+	"github.com/salvor-io/salvor/manifest"
+)
+
+// Decision is what to do about a pending operation.
+type Decision uint8
+
+const (
+	// DecisionInvalid is the zero value and never returned.
+	DecisionInvalid Decision = iota
+	// RollForward: every effect is there and proven; publish them.
+	RollForward
+	// Converge: the outcome is decided; audit it once and clean up.
+	Converge
+	// Abandon: nothing visible exists and the writer cannot finish; publish that.
+	Abandon
+	// Defer: not now; somebody else still has the operation.
+	Defer
+	// RollBack: readers can see effects that must be undone.
+	RollBack
+	// Discard: the sidecar came back after its operation was finished and forgotten.
+	Discard
+	// Refuse: foreign, contradictory or newer state; kept, loud, never retried for ever.
+	Refuse
+)
+
+// String returns the decision's name.
+func (d Decision) String() string {
+	names := [...]string{"Invalid", "RollForward", "Converge", "Abandon", "Defer", "RollBack", "Discard", "Refuse"}
+	if int(d) < len(names) {
+		return names[d]
+	}
+	return fmt.Sprintf("Decision(%d)", uint8(d))
+}
+
+// Authority is what the caller may do. It is a type, so that code which acts
+// automatically cannot reach what undoes.
+type Authority interface{ authority() }
+
+// RollForwardOnly may publish what is complete, close what nobody can see, and
+// clean up. It can never restore a table.
+type RollForwardOnly struct {
+	// EndEpoch: the writer is suspected or known to be dead, or gave the operation
+	// up; its epoch may be ended in the same publication. A wrong guess costs the
+	// writer a registration and nothing else.
+	EndEpoch bool
+}
+
+func (RollForwardOnly) authority() {}
+
+// Verdict is a decision with its reason.
+type Verdict struct {
+	Decision Decision
+	Reason   Reason
+	Message  string
+}
+
+// Reason is a CamelCase word for a condition.
+type Reason string
+
+// The reasons of verdicts.
+const (
+	ReasonPublished      Reason = "Published"
+	ReasonAbandoned      Reason = "Abandoned"
+	ReasonConfirmed      Reason = "Confirmed"
+	ReasonComplete       Reason = "EffectsComplete"
+	ReasonNotConfirmed   Reason = "NotConfirmed"
+	ReasonIncomplete     Reason = "EffectsIncomplete"
+	ReasonPinsMoved      Reason = "PinsMoved"
+	ReasonWriterLive     Reason = "WriterLive"
+	ReasonVisible        Reason = "VisibleEffects"
+	ReasonForgotten      Reason = "BelowLowWater"
+	ReasonForeignStore   Reason = "ForeignStore"
+	ReasonUnknownKind    Reason = "UnknownKind"
+	ReasonContradiction  Reason = "Contradiction"
+	ReasonMalformed      Reason = "Malformed"
+	ReasonNewerFormat    Reason = "NewerFormat"
+	ReasonContention     Reason = "Contention"
+	ReasonUnknownOutcome Reason = "UnknownOutcome"
+)
+
+// Decide is pure and total. The rules are tried from the top; the table in
+// decide_test.go is the specification.
+func Decide(o *Observation, c Classification, a Authority) Verdict {
+	traits := TraitsOf(o.Sidecar.Kind)
+	auth, _ := a.(RollForwardOnly)
+	switch {
+	case o.ForeignStore:
+		return Verdict{Refuse, ReasonForeignStore, "the sidecar was written for store " + o.Sidecar.Store +
+			": remove the object if the root was copied, or restore the right root"}
+	case o.Outcome != nil && o.Outcome.Kind == manifest.KindPublish:
+		return Verdict{Converge, ReasonPublished, fmt.Sprintf("published in manifest %d by %s", o.Outcome.Version, o.Outcome.By.Role)}
+	case o.Outcome != nil:
+		return Verdict{Converge, ReasonAbandoned, fmt.Sprintf("abandoned in manifest %d by %s", o.Outcome.Version, o.Outcome.By.Role)}
+	case traits.Mode == ModeInvalid:
+		return Verdict{Refuse, ReasonUnknownKind, fmt.Sprintf("operation kind %q is not known to this salvor: upgrade salvor", o.Sidecar.Kind)}
+	case !o.Ended && !auth.EndEpoch:
+		return Verdict{Defer, ReasonWriterLive, fmt.Sprintf("writer %s is alive and has this operation", o.Sidecar.Writer)}
+	case !o.Known:
+		return Verdict{Discard, ReasonForgotten, fmt.Sprintf("started at manifest %d, before everything that the manifest remembers", o.Sidecar.Base)}
+	case c.Worst == ClassContradicts:
+		return Verdict{Refuse, ReasonContradiction, c.Contradiction + ": restore the object from a copy or a bucket version, then the next pass goes on"}
+	case c.Worst == ClassMoved:
+		return undo(traits, ReasonPinsMoved, "another operation moved a table meanwhile")
+	case c.Worst == ClassNotApplied:
+		return undo(traits, ReasonIncomplete, "the writer died before every table version was there")
+	case o.Confirmed != nil:
+		return Verdict{RollForward, ReasonConfirmed, "every table version is there and confirmed"}
+	case traits.Mode == ModeConfirmed:
+		return undo(traits, ReasonNotConfirmed, "the writer died before it confirmed its table versions")
+	default:
+		return Verdict{RollForward, ReasonComplete, "every table version is there"}
+	}
+}
+
+func undo(t Traits, r Reason, message string) Verdict {
+	if t.Visible {
+		return Verdict{RollBack, ReasonVisible, message + ", and readers can see what it wrote: undoing it needs approval"}
+	}
+	return Verdict{Abandon, r, message}
+}

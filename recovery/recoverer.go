@@ -1,0 +1,113 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/salvor-io/salvor/audit"
+	"github.com/salvor-io/salvor/internal/failpoint"
+	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/objstore/envelope"
+)
+
+// Trail is what recovery needs of the audit trail; *audit.Log is one.
+type Trail interface {
+	AppendOnce(ctx context.Context, row audit.Row, since audit.Head) (audit.Appended, error)
+	Find(ctx context.Context, operation string, since audit.Head) (audit.Row, bool, error)
+}
+
+// RecovererOptions says who recovers. Process is required.
+type RecovererOptions struct {
+	// Process names this recoverer in the entries that it publishes.
+	Process manifest.ProcessID
+	// Actor is whose name stands in the audit row. Default "salvor:recovery".
+	Actor string
+	// Attempts bounds how often one pass observes again after it lost a race.
+	// Default 5.
+	Attempts int
+}
+
+// Recoverer finishes or closes what writers left pending in one root. It is safe
+// for concurrent use; any number of recoverers, in any number of processes, may
+// work on one sidecar: the manifest decides.
+type Recoverer struct {
+	m     *manifest.Store
+	b     objstore.Bucket
+	trail Trail
+	opt   RecovererOptions
+}
+
+// NewRecoverer returns a recoverer for the root of m.
+func NewRecoverer(m *manifest.Store, trail Trail, opt RecovererOptions) *Recoverer {
+	if opt.Actor == "" {
+		opt.Actor = "salvor:recovery"
+	}
+	if opt.Attempts == 0 {
+		opt.Attempts = 5
+	}
+	return &Recoverer{m: m, b: m.Bucket(), trail: trail, opt: opt}
+}
+
+// Recover takes one pending sidecar, by the name under which it was listed, as
+// far as authority allows. A second call after it is complete does nothing.
+//
+// A refusal, a deferral and a need for approval are reports, not errors: they
+// are what the state says. An error is a request that failed or an answer that
+// stayed lost; the sidecar is kept, and the next pass observes again.
+func (r *Recoverer) Recover(ctx context.Context, key string, a Authority) (Report, error) {
+	rep := Report{Key: key, Operation: Listed{Key: key}.Operation()}
+	for range r.opt.Attempts {
+		s, err := Get(ctx, r.b, key)
+		switch {
+		case errors.Is(err, objstore.ErrNotFound):
+			return r.litter(ctx, rep)
+		case isUnreadable(err):
+			return refuse(rep, err), nil
+		case err != nil:
+			return rep, fmt.Errorf("read sidecar: %w", err)
+		}
+		rep.Sidecar, rep.Operation = s, s.Operation
+		o, err := observe(ctx, r.m, s)
+		if isUnreadable(err) {
+			return refuse(rep, err), nil
+		}
+		if err != nil {
+			return rep, err
+		}
+		c := Classify(o)
+		rep.Phase, rep.Verdict, rep.Outcome = c.Phase, Decide(o, c, a), o.Outcome
+		failpoint.Here(failpoint.RecoveryObserved)
+		again, err := r.apply(ctx, &rep, o)
+		if err != nil || !again {
+			return rep, err
+		}
+	}
+	rep.Verdict = Verdict{Defer, ReasonContention, fmt.Sprintf("lost %d races to other publications; the next pass goes on", r.opt.Attempts)}
+	return rep, nil
+}
+
+// litter deletes the companions of a sidecar that a get says is gone: the sidecar
+// goes last, so they belong to a finished operation.
+func (r *Recoverer) litter(ctx context.Context, rep Report) (Report, error) {
+	if rep.Operation.Validate() == nil {
+		if err := deleteSidecar(ctx, r.b, []string{rep.Key + confirmedSuffix}); err != nil {
+			return rep, err
+		}
+	}
+	rep.Gone, rep.Complete = true, true
+	return rep, nil
+}
+
+func refuse(rep Report, err error) Report {
+	var newer *envelope.FormatError
+	rep.Verdict = Verdict{Refuse, ReasonMalformed, err.Error() + ": restore the object from a copy, or delete it when its writer is known to have finished"}
+	if errors.As(err, &newer) {
+		rep.Verdict = Verdict{Refuse, ReasonNewerFormat, err.Error()}
+	}
+	return rep
+}
