@@ -109,11 +109,3 @@ func getConfirmed(ctx context.Context, b objstore.Bucket, s *Sidecar) (*Confirme
 	}
 	return c, nil
 }
-
-// ignoreGone turns "listed and then gone" into nothing: the owner finished.
-func ignoreGone(err error) error {
-	if errors.Is(err, objstore.ErrNotFound) {
-		return nil
-	}
-	return err
-}

@@ -5,8 +5,10 @@ package recovery
 
 import (
 	"context"
+	"errors"
 
 	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/objstore"
 )
 
 // KeepOutcomes is how many recent outcomes a manifest keeps at least.
@@ -37,8 +39,13 @@ func (r *Recoverer) Trim(ctx context.Context, keep int) error {
 			continue
 		}
 		s, err := Get(ctx, r.b, l.Key)
-		if err != nil { // gone or unreadable: what cannot be bounded is not trimmed
-			return ignoreGone(err)
+		switch {
+		case errors.Is(err, objstore.ErrNotFound):
+			continue // its owner finished
+		case isUnreadable(err):
+			return nil // its base is unknown: nothing can be trimmed safely
+		case err != nil:
+			return err
 		}
 		low = min(low, s.Base)
 	}

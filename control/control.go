@@ -1,0 +1,46 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+// State is what a store process says of itself.
+type State string
+
+// The states.
+const (
+	Serving  State = "Serving"
+	Draining State = "Draining"
+	Frozen   State = "Frozen"
+	Poisoned State = "Poisoned"
+)
+
+// Status is the answer to GET /control/v1/status and each line of
+// GET /control/v1/stream (newline-delimited JSON; a line at least every
+// heartbeat, and at once when something changes).
+type Status struct {
+	// Store is the uid of the root's store; Writer the writer's stable id.
+	Store  string `json:"store"`
+	Writer string `json:"writer"`
+	// Process and Epoch are this incarnation's: a stream is evidence about a writer
+	// only while both are the ones that the manifest has registered.
+	Process string `json:"process"`
+	Epoch   uint64 `json:"epoch"`
+
+	State        State  `json:"state"`
+	PoisonReason string `json:"poisonReason,omitempty"`
+
+	// Durable is the newest position of the log that is safe; Next the one that the
+	// next record gets.
+	Durable uint64 `json:"durable"`
+	Next    uint64 `json:"next"`
+	// Published is the position that the newest published checkpoint covers.
+	Published uint64 `json:"published"`
+	// InFlight counts client transactions that are not answered yet.
+	InFlight int `json:"inFlight"`
+	// Manifest is the newest manifest version that this process has seen.
+	Manifest uint64 `json:"manifest"`
+	// Open are the operations that this process has armed and works on; Abandoned
+	// the own ones that it cannot finish: recovery may take them though it lives.
+	Open      []string `json:"open,omitempty"`
+	Abandoned []string `json:"abandoned,omitempty"`
+}
