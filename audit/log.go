@@ -5,8 +5,8 @@ package audit
 
 import (
 	"context"
-	"errors"
-	"iter"
+	"crypto/rand"
+	"fmt"
 	"time"
 
 	"github.com/salvor-io/salvor/objstore"
@@ -38,58 +38,73 @@ type Options struct {
 
 // Log appends to one chain. It is safe for concurrent use; any number of logs, in
 // any number of processes, may append to one chain.
-type Log struct{}
+type Log struct {
+	bucket objstore.Bucket
+	chain  string
+	keys   *Keyring
+	opts   Options
+
+	busy chan struct{} // holds one token; whoever took it may use seen
+	seen *memory       // nil: nothing was read yet
+}
 
 // Open returns a log on the chain. It makes no request.
 func Open(bucket objstore.Bucket, chain string, keys *Keyring, opts Options) (*Log, error) {
-	return nil, errors.ErrUnsupported
+	if !validName(chain) {
+		return nil, fmt.Errorf("audit chain %q: only letters, digits, '-', '_' and '.' are allowed", chain)
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.NewAttempt == nil {
+		opts.NewAttempt = rand.Text
+	}
+	if opts.Wait == nil {
+		opts.Wait = wait
+	}
+	l := &Log{bucket: bucket, chain: chain, keys: keys, opts: opts, busy: make(chan struct{}, 1)}
+	l.busy <- struct{}{}
+	return l, nil
 }
 
 // Head returns the newest head. A log that has read before asks only for what
 // came after; one that has not begins at Options.Start, or else finds the end
 // with a number of requests that grows with the logarithm of the history.
-func (l *Log) Head(ctx context.Context) (Head, error) { return Head{}, errors.ErrUnsupported }
-
-// Appended is the answer for one row.
-type Appended struct {
-	Row     Row  // as it stands in the chain, read back
-	Head    Head // the newest head this log has seen; it covers Row
-	Already bool // the row was there before this call
-	// Err is set by AppendAll for a row that was refused alone: *ConflictError,
-	// or a *Break about the row that records the operation.
-	Err error
+func (l *Log) Head(ctx context.Context) (Head, error) {
+	if err := l.lock(ctx); err != nil {
+		return Head{}, err
+	}
+	defer l.unlock()
+	if l.seen == nil {
+		if err := l.begin(ctx); err != nil {
+			return Head{}, fmt.Errorf("find the head of audit chain %s: %w", l.chain, err)
+		}
+	}
+	if err := l.catchUp(ctx, l.seen, nil); err != nil {
+		return Head{}, fmt.Errorf("find the head of audit chain %s: %w", l.chain, err)
+	}
+	return l.seen.head, nil
 }
 
-// AppendOnce records how an operation ended, unless the trail has it already.
-// since is a head from before the outcome was decided (the one in the operation's
-// own publication, or in the sidecar's base); only later objects are searched.
-// The zero Head searches all.
-//
-// When err is nil the row was read from the bucket: whatever it is the evidence
-// for may be deleted. Errors: *ConflictError, *Break, ErrInvalidRow,
-// ErrNoCurrentKey, ErrBusy: nothing was written. ErrUnknown: append again. Any
-// other error: nothing was written.
-func (l *Log) AppendOnce(ctx context.Context, row Row, since Head) (Appended, error) {
-	return Appended{}, errors.ErrUnsupported
+// lock waits for the log, no longer than ctx does.
+func (l *Log) lock(ctx context.Context) error {
+	select {
+	case <-l.busy:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for audit chain %s: %w", l.chain, context.Cause(ctx))
+	}
 }
 
-// AppendAll is AppendOnce for many operations at once, sharing objects and
-// requests; since is the oldest of theirs. The result has one answer per row, in
-// order. A row refused alone (Appended.Err) does not keep its neighbours out.
-func (l *Log) AppendAll(ctx context.Context, rows []Row, since Head) ([]Appended, error) {
-	return nil, errors.ErrUnsupported
-}
+func (l *Log) unlock() { l.busy <- struct{}{} }
 
-// Find returns the row that records how an operation ended, searching the
-// objects after since. It reads up to the newest object; false means that there
-// is no such row there.
-func (l *Log) Find(ctx context.Context, operation string, since Head) (Row, bool, error) {
-	return Row{}, false, errors.ErrUnsupported
-}
-
-// Rows yields the rows from object number from on (0: from the start), as they
-// stand, unverified. An object that cannot be read is yielded as a *Break and
-// passed over; any other error is yielded last.
-func (l *Log) Rows(ctx context.Context, from uint64) iter.Seq2[Row, error] {
-	return func(yield func(Row, error) bool) { yield(Row{}, errors.ErrUnsupported) }
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
