@@ -16,6 +16,9 @@ import (
 // names them.
 const MaxObject = 8 << 20
 
+// maxSegment is the most bytes between two slashes of a key: NAME_MAX of Linux.
+const maxSegment = 255
+
 var (
 	// ErrNotFound is wrapped by every driver when a key does not exist.
 	ErrNotFound = errors.New("object not found")
@@ -23,6 +26,14 @@ var (
 	ErrTooLarge = errors.New("object exceeds 8 MiB")
 	// ErrInvalidKey is returned for a key that CheckKey refuses; nothing was sent.
 	ErrInvalidKey = errors.New("invalid object key")
+	// ErrInvalidRange is returned for a negative offset or a length below 1; nothing was sent.
+	ErrInvalidRange = errors.New("invalid range")
+	// ErrAccessDenied is wrapped when the store refuses these credentials. Trying
+	// again does not help; a person has to grant the right or correct the key.
+	ErrAccessDenied = errors.New("access denied by the object store")
+	// ErrNoSuchBucket is wrapped when the bucket, or the directory of a file://
+	// root, is not there. It is never reported as an empty listing.
+	ErrNoSuchBucket = errors.New("no such bucket")
 )
 
 // Outcome is what a conditional put came to.
@@ -122,7 +133,11 @@ type Bucket interface {
 
 // CheckKey returns an error wrapping ErrInvalidKey for a key that is not a clean,
 // relative, printable ASCII path of at most 512 bytes without ".." or empty
-// segments. Every driver calls it first, so that a key means the same everywhere.
+// segments and with at most 255 bytes in a segment (a file name has no more).
+// Every driver calls it first, so that a key means the same everywhere.
+//
+// What one key cannot show is for the caller to keep: no key is a directory of
+// another ("a" and "a/b"). Stores that live on a file system refuse the second.
 func CheckKey(key string) error {
 	if key == "" || len(key) > 512 {
 		return fmt.Errorf("%w: %q: must have 1 to 512 bytes", ErrInvalidKey, key)
@@ -138,8 +153,36 @@ func CheckKey(key string) error {
 		switch seg := key[start:i]; seg {
 		case "", ".", "..":
 			return fmt.Errorf("%w: %q: segment %q", ErrInvalidKey, key, seg)
+		default:
+			if len(seg) > maxSegment {
+				return fmt.Errorf("%w: %q: a segment has %d bytes, at most %d", ErrInvalidKey, key, len(seg), maxSegment)
+			}
 		}
 		start = i + 1
+	}
+	return nil
+}
+
+// CheckPut returns the error that PutIfAbsent gives, with Retry, for a key or a
+// body that is never sent: ErrInvalidKey, ErrTooLarge.
+func CheckPut(key string, body []byte) error {
+	if err := CheckKey(key); err != nil {
+		return err
+	}
+	if len(body) > MaxObject {
+		return fmt.Errorf("put %s: %w: %d bytes", key, ErrTooLarge, len(body))
+	}
+	return nil
+}
+
+// CheckRange returns an error for a key or a range that GetRange does not take:
+// off is at least 0 and n at least 1.
+func CheckRange(key string, off, n int64) error {
+	if err := CheckKey(key); err != nil {
+		return err
+	}
+	if off < 0 || n < 1 {
+		return fmt.Errorf("get range %s: %w: offset %d, length %d", key, ErrInvalidRange, off, n)
 	}
 	return nil
 }
