@@ -1,0 +1,265 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/salvor-io/salvor/hack/cluster/internal/build"
+	"github.com/salvor-io/salvor/hack/cluster/internal/host"
+	"github.com/salvor-io/salvor/hack/cluster/internal/proc"
+	"github.com/salvor-io/salvor/hack/cluster/internal/progress"
+)
+
+// starter is one run of "up" or of a node command.
+type starter struct {
+	*State
+	log  *progress.Log
+	bins map[string]string
+	lock *os.File
+}
+
+// Up starts the cluster, or what of it does not run. Each step looks first
+// whether it is done, so a start that was interrupted anywhere is taken up by
+// the next one.
+func Up(ctx context.Context, log *progress.Log, c Config) (*State, error) {
+	bins, err := build.Ensure(ctx, log, build.Node...)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := Lock(ctx, c.Name, func() { log.Printf("waiting for another command on cluster %s", c.Name) })
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	s, err := Load(c.Name)
+	switch {
+	case errors.Is(err, ErrNoCluster):
+		if s, err = newState(c); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, err
+	case s.Options != c.Options:
+		return nil, fmt.Errorf("cluster %s exists with other options %+v: run down first", c.Name, s.Options)
+	default:
+		for len(s.Nodes) < c.Nodes {
+			if err := s.addNode(); err != nil {
+				return nil, err
+			}
+		}
+		if err := s.save(); err != nil {
+			return nil, err
+		}
+	}
+	run := &starter{State: s, log: log, bins: bins, lock: lock}
+	return s, log.Step("start cluster "+c.Name, 15*time.Second, func() error { return run.all(ctx) })
+}
+
+func (r *starter) all(ctx context.Context) error {
+	images, err := packSystemImages(r.bins)
+	if err != nil {
+		return err
+	}
+	if err := r.prepareHost(ctx); err != nil {
+		return err
+	}
+	certs, err := r.issueAll()
+	if err != nil {
+		return err
+	}
+	if err := r.controlPlane(ctx, certs); err != nil {
+		return err
+	}
+	r.log.Printf("API server answers at %s", r.url("apiserver"))
+	a, err := r.api()
+	if err != nil {
+		return err
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.applyAddons(groupCtx, r.bins["kubectl"]) })
+	group.Go(func() error { return r.startProxy(groupCtx, a) })
+	for _, n := range r.Nodes {
+		group.Go(func() error { return r.startNode(groupCtx, n, certs, images) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	r.log.Printf("%d node(s) ready", len(r.Nodes))
+	for _, d := range [][2]string{{"kube-system", "coredns"}, {"local-path-storage", "local-path-provisioner"}} {
+		if err := until(ctx, 2*time.Minute, func(ctx context.Context) error { return a.available(ctx, d[0], d[1]) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepareHost changes what pods need of the machine.
+func (r *starter) prepareHost(ctx context.Context) error {
+	want := map[string]string{}
+	for key := range r.Sysctls { // only what existed and is remembered
+		want[key] = host.Sysctls[key]
+	}
+	if err := host.WriteSysctls(want); err != nil {
+		return err
+	}
+	for _, n := range r.Nodes {
+		if err := host.EnsureBridge(ctx, n.Bridge, n.Network); err != nil {
+			return err
+		}
+		if err := host.EnsureCgroup(r.cgroup(n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// controlPlane starts etcd and what stands upon it, and waits until the API
+// server answers.
+func (r *starter) controlPlane(ctx context.Context, certs certificates) error {
+	if _, err := r.start("etcd", "etcd", r.etcdArgs(certs)...); err != nil {
+		return err
+	}
+	args, err := r.apiserverArgs(certs)
+	if err != nil {
+		return err
+	}
+	server, err := r.start("apiserver", "kube-apiserver", args...)
+	if err != nil {
+		return err
+	}
+	address := r.Nodes[0].Address() + ":" + strconv.Itoa(r.Ports["apiserver"])
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if _, err := r.startArgv("relay", self, RelayCommand, address, "127.0.0.1:"+strconv.Itoa(r.Ports["apiserver"])); err != nil {
+		return err
+	}
+	a, err := r.api()
+	if err != nil {
+		return err
+	}
+	if err := r.wait(ctx, server, time.Minute, func(ctx context.Context) error { return a.get(ctx, "/readyz", nil) }); err != nil {
+		return err
+	}
+	if _, err := r.start("controller-manager", "kube-controller-manager", r.managerArgs(certs)...); err != nil {
+		return err
+	}
+	_, err = r.start("scheduler", "kube-scheduler", r.schedulerArgs()...)
+	return err
+}
+
+// startProxy starts kube-proxy, one for all nodes, since they share the
+// kernel's packet filter. It looks for its node first and then every five
+// seconds, so the node must exist before.
+func (r *starter) startProxy(ctx context.Context, a *api) error {
+	args, err := r.proxyArgs()
+	if err != nil {
+		return err
+	}
+	err = until(ctx, time.Minute, func(ctx context.Context) error {
+		return a.get(ctx, "/api/v1/nodes/"+r.Nodes[0].Name, nil)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = r.start("proxy", "kube-proxy", args...)
+	return err
+}
+
+// startNode starts one node and waits until it is ready.
+func (r *starter) startNode(ctx context.Context, n Node, certs certificates, images []string) error {
+	config, err := r.writeContainerd(n, r.bins)
+	if err != nil {
+		return err
+	}
+	runtime, err := r.start("containerd-"+n.suffix(), "containerd", "--config", config)
+	if err != nil {
+		return err
+	}
+	err = r.wait(ctx, runtime, 30*time.Second, func(ctx context.Context) error {
+		_, err := host.Run(ctx, r.bins["ctr"], "--address", r.socket(n), "version")
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, file := range images {
+		if err := r.load(ctx, r.bins["ctr"], n, file); err != nil {
+			return err
+		}
+	}
+	args, err := r.writeKubelet(n, certs.ca)
+	if err != nil {
+		return err
+	}
+	kubelet, err := r.start("kubelet-"+n.suffix(), "kubelet", args...)
+	if err != nil {
+		return err
+	}
+	a, err := r.api()
+	if err != nil {
+		return err
+	}
+	return r.wait(ctx, kubelet, time.Minute, func(ctx context.Context) error { return a.nodeReady(ctx, n.Name) })
+}
+
+// start runs one of the built programs under a name.
+func (r *starter) start(name, program string, args ...string) (proc.Record, error) {
+	return r.startArgv(name, append([]string{r.bins[program]}, args...)...)
+}
+
+func (r *starter) startArgv(name string, argv ...string) (proc.Record, error) {
+	return proc.Start(proc.Spec{
+		Name: name, Argv: argv, Records: r.path("run"), Logs: r.path("logs"), Lock: r.lock,
+		Env: []string{
+			"HOME=/", "TMPDIR=" + os.TempDir(),
+			"PATH=" + binPath(r.bins, "containerd", "runc"),
+		},
+	})
+}
+
+// wait repeats a check while the process lives; a process that died is told
+// with its last words.
+func (r *starter) wait(ctx context.Context, p proc.Record, within time.Duration, check func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	err := until(ctx, within, func(ctx context.Context) error {
+		if !p.Alive() {
+			cancel(fmt.Errorf("%s ended: see %s\n%s", p.Name, r.path("logs", p.Name+".log"), r.lastWords(p.Name)))
+		}
+		return check(ctx)
+	})
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return fmt.Errorf("%s: %w (see %s)", p.Name, err, r.path("logs", p.Name+".log"))
+}
+
+// lastWords is the end of a process's log.
+func (s *State) lastWords(name string) string {
+	data, err := os.ReadFile(s.path("logs", name+".log"))
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	return strings.Join(lines[max(0, len(lines)-5):], "\n")
+}
+
+// running tells whether the named process of the cluster lives.
+func (s *State) running(name string) bool {
+	r, err := proc.Read(s.path("run", name+".json"))
+	return err == nil && r.Alive()
+}
+
+func (n Node) suffix() string { return strconv.Itoa(n.Index) }

@@ -1,0 +1,148 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// Run runs a command of the machine and puts its words into the error.
+func Run(ctx context.Context, name string, args ...string) ([]byte, error) {
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		return out, fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return out, nil
+}
+
+// FreePorts finds n free TCP ports on an address, all different.
+func FreePorts(address string, n int) ([]int, error) {
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+		if err != nil {
+			return nil, fmt.Errorf("no free port on %s: %w", address, err)
+		}
+		defer l.Close() // all stay open until the last is found
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}
+
+// Gateway is the first address of a network.
+func Gateway(network netip.Prefix) netip.Addr { return network.Masked().Addr().Next() }
+
+// NodeNetwork is the index-th /24 of the pod network: one per node.
+func NodeNetwork(pods netip.Prefix, index int) (netip.Prefix, error) {
+	if pods.Bits() > 24 || !pods.Addr().Is4() {
+		return netip.Prefix{}, fmt.Errorf("pod network %s: want IPv4 with at most 24 bits, as in 10.244.0.0/16", pods)
+	}
+	if index >= 1<<(24-pods.Bits()) {
+		return netip.Prefix{}, fmt.Errorf("pod network %s has no room for node %d", pods, index)
+	}
+	a := pods.Masked().Addr().As4()
+	n := uint32(a[0])<<16 | uint32(a[1])<<8 | uint32(a[2])
+	n += uint32(index)
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(n >> 16), byte(n >> 8), byte(n), 0}), 24), nil
+}
+
+// EnsureBridge makes the bridge with its address, if it is not there.
+func EnsureBridge(ctx context.Context, name string, network netip.Prefix) error {
+	if !LinkExists(name) {
+		if _, err := Run(ctx, "ip", "link", "add", name, "type", "bridge"); err != nil {
+			return err
+		}
+	}
+	address := netip.PrefixFrom(Gateway(network), network.Bits()).String()
+	out, err := Run(ctx, "ip", "-o", "-4", "addr", "show", "dev", name)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(string(out), " "+address+" ") {
+		if _, err := Run(ctx, "ip", "addr", "add", address, "dev", name); err != nil {
+			return err
+		}
+	}
+	_, err = Run(ctx, "ip", "link", "set", name, "up")
+	return err
+}
+
+// LinkExists tells whether the machine has a network link of this name.
+func LinkExists(name string) bool {
+	_, err := os.Stat("/sys/class/net/" + name)
+	return err == nil
+}
+
+// DeleteBridge removes the bridge and the pod links plugged into it.
+func DeleteBridge(ctx context.Context, name string) error {
+	if !LinkExists(name) {
+		return nil
+	}
+	ports, err := os.ReadDir("/sys/class/net/" + name + "/brif")
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	for _, port := range append(portNames(ports), name) {
+		// A pod's link goes by itself when its name space goes: that it is
+		// gone is what matters, not who did it.
+		if _, err := Run(ctx, "ip", "link", "delete", port); err != nil && LinkExists(port) {
+			return err
+		}
+	}
+	return nil
+}
+
+func portNames(entries []os.DirEntry) []string {
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// Route is one destination this machine knows.
+type Route struct {
+	Dst string `json:"dst"`
+	Dev string `json:"dev"`
+}
+
+// Routes lists the IPv4 routes of all tables.
+func Routes(ctx context.Context) ([]Route, error) {
+	out, err := Run(ctx, "ip", "-j", "-4", "route", "show", "table", "all")
+	if err != nil {
+		return nil, err
+	}
+	var routes []Route
+	if err := json.Unmarshal(out, &routes); err != nil {
+		return nil, fmt.Errorf("ip route: %w", err)
+	}
+	return routes, nil
+}
+
+// Overlapping returns the routes that share addresses with a network. The
+// default route and our own links do not count.
+func Overlapping(network netip.Prefix, routes []Route, own func(dev string) bool) []Route {
+	var hits []Route
+	for _, r := range routes {
+		if r.Dst == "default" || r.Dst == "" || own(r.Dev) {
+			continue
+		}
+		dst, err := netip.ParsePrefix(r.Dst)
+		if err != nil {
+			addr, err := netip.ParseAddr(r.Dst)
+			if err != nil {
+				continue
+			}
+			dst = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		if dst.Bits() > 0 && dst.Overlaps(network) {
+			hits = append(hits, r)
+		}
+	}
+	return hits
+}
