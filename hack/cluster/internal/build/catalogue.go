@@ -85,7 +85,6 @@ var Modules = []Module{
 		Programs: map[string]string{
 			"bridge":     "github.com/containernetworking/plugins/plugins/main/bridge",
 			"host-local": "github.com/containernetworking/plugins/plugins/ipam/host-local",
-			"loopback":   "github.com/containernetworking/plugins/plugins/main/loopback",
 		},
 	},
 	{
@@ -114,7 +113,7 @@ var Modules = []Module{
 var Node = []string{
 	"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl",
 	"containerd", "containerd-shim-runc-v2", "ctr", "runc",
-	"bridge", "host-local", "loopback", "coredns", "local-path-provisioner", "pause",
+	"bridge", "host-local", "coredns", "local-path-provisioner", "pause",
 }
 
 // Envtest lists what controller-runtime's envtest needs.

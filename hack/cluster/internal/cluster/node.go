@@ -68,6 +68,8 @@ disabled_plugins = [
   [plugins.'io.containerd.cri.v1.runtime'.cni]
     bin_dirs = [%[10]q]
     conf_dir = %[11]q
+    # Otherwise a plugin leaves one file per pod in a folder that is not ours.
+    use_internal_loopback = true
 `,
 		s.nodePath(n, "root"), s.nodePath(n, "c"), s.socket(n), s.socket(n)+".ttrpc", s.nodePath(n, "s"),
 		snapshotter, pauseImage, bins["runc"], s.nodePath(n, "runc"),

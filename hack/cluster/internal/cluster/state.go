@@ -65,7 +65,7 @@ func (n Node) Address() string { return host.Gateway(n.Network).String() }
 // Parents stand before children.
 var foreignDirs = []string{
 	"/var/log/containers", "/var/log/pods",
-	"/var/lib/cni", "/var/lib/cni/results", "/var/lib/kubelet", "/var/lib/kubelet/device-plugins",
+	"/var/lib/cni", "/var/lib/cni/results", "/var/lib/kubelet", devicePlugins,
 	"/var/lib/kubelet/pod-resources", "/run/containerd", "/run/containerd/s", "/run/netns",
 }
 
