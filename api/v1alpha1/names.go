@@ -1,0 +1,39 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import "time"
+
+// LabelStore on a pod names the WALStore, in the pod's namespace, whose writer
+// the pod is. The operator sees no pod without it.
+const LabelStore = Group + "/store"
+
+// The entries of a credentials Secret, named like the variables that S3 tools
+// read, so that a pod can take the Secret as its environment.
+const (
+	SecretAccessKeyID     = "AWS_ACCESS_KEY_ID"
+	SecretSecretAccessKey = "AWS_SECRET_ACCESS_KEY"
+	// SecretSessionToken is optional.
+	SecretSessionToken = "AWS_SESSION_TOKEN"
+	// SecretCA is optional: certificates, PEM, that sign the endpoint's.
+	SecretCA = "ca.crt"
+)
+
+// SecretCurrentAuditKey is the entry of an audit key Secret that names the key
+// to sign with; every other entry is a key under its id.
+const SecretCurrentAuditKey = "current"
+
+// What a field is when the spec does not say. The schema fills these in; they
+// are here for code that makes objects without an API server.
+const (
+	DefaultControlPort        int32 = 8411
+	DefaultReplicas           int32 = 3
+	DefaultCheckpointInterval       = 10 * time.Second
+	DefaultOrphanAfter              = 5 * time.Minute
+	DefaultRequestTimeout           = 10 * time.Second
+)
+
+// MaxTables is how many of an operation's tables a RecoverySidecar lists; its
+// tableCount counts them all.
+const MaxTables = 50

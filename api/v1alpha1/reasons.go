@@ -1,0 +1,207 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Reasons of any condition.
+const (
+	ReasonNotObserved = "NotObserved"
+	ReasonProgressing = "Progressing"
+	ReasonSettled     = "Settled"
+	ReasonSuspended   = "Suspended"
+	ReasonInternal    = "InternalError"
+)
+
+// Reasons of a WALStore's conditions.
+const (
+	ReasonHealthy = "Healthy"
+
+	ReasonRootClaimed          = "Claimed"
+	ReasonRootNotAllowed       = "RootNotAllowed"
+	ReasonCredentialsMissing   = "CredentialsMissing"
+	ReasonCredentialsInvalid   = "CredentialsInvalid"
+	ReasonAccessDenied         = "AccessDenied"
+	ReasonNoSuchBucket         = "NoSuchBucket"
+	ReasonRootUnreachable      = "RootUnreachable"
+	ReasonRootClaimedByAnother = "RootClaimedByAnother"
+	ReasonRootEmptied          = "RootEmptied"
+	ReasonRootSwapped          = "RootSwapped"
+	ReasonRootRestored         = "RootRestored"
+	ReasonRootUnreadable       = "RootUnreadable"
+	ReasonRootNewerFormat      = "RootNewerFormat"
+
+	ReasonProbePassed                  = "ProbePassed"
+	ReasonProbeFailed                  = "ProbeFailed"
+	ReasonConditionalWritesNotEnforced = "ConditionalWritesNotEnforced"
+
+	ReasonWritersStreaming    = "WritersStreaming"
+	ReasonWritersNotStreaming = "WritersNotStreaming"
+	ReasonPodsMissing         = "PodsMissing"
+	ReasonLabelMissing        = "LabelMissing"
+	ReasonStatefulSetMissing  = "StatefulSetMissing"
+	ReasonForeignObject       = "ForeignObject"
+	ReasonWorkloadRejected    = "WorkloadRejected"
+
+	ReasonAuditChainGoesOn = "ChainGoesOn"
+	ReasonAuditKeyMissing  = "AuditKeyMissing"
+	ReasonAuditKeyInvalid  = "AuditKeyInvalid"
+	ReasonAuditChainCut    = "AuditChainCut"
+	ReasonAuditChainBroken = "AuditChainBroken"
+	ReasonAuditUnreadable  = "AuditUnreadable"
+
+	ReasonOperationsPending = "OperationsPending"
+	ReasonNothingPending    = "NothingPending"
+	ReasonListingFailed     = "ListingFailed"
+	ReasonRecoveryStalled   = "RecoveryStalled"
+	ReasonApprovalPending   = "ApprovalPending"
+
+	ReasonLogPoisoned = "LogPoisoned"
+	ReasonLogsHealthy = "LogsHealthy"
+
+	ReasonManyStreamsLost = "ManyStreamsLost"
+	ReasonStreamsHealthy  = "StreamsHealthy"
+)
+
+// Reasons of a RecoverySidecar's conditions. The second block is what the library
+// says of a decision, in its words.
+const (
+	ReasonSidecarRead     = "SidecarRead"
+	ReasonSidecarGone     = "SidecarGone"
+	ReasonStoreMissing    = "StoreMissing"
+	ReasonStoreNotReady   = "StoreNotReady"
+	ReasonRequestFailed   = "RequestFailed"
+	ReasonNotDecided      = "NotDecided"
+	ReasonAlreadyResolved = "AlreadyResolved"
+	ReasonRowReadBack     = "RowReadBack"
+	ReasonRowMissing      = "RowMissing"
+	ReasonNoRowNeeded     = "NoRowNeeded"
+	ReasonHealed          = "Healed"
+	ReasonPending         = "Pending"
+	ReasonNotNeeded       = "NotNeeded"
+
+	ReasonPublished         = "Published"
+	ReasonAbandoned         = "Abandoned"
+	ReasonConfirmed         = "Confirmed"
+	ReasonEffectsComplete   = "EffectsComplete"
+	ReasonNotConfirmed      = "NotConfirmed"
+	ReasonEffectsIncomplete = "EffectsIncomplete"
+	ReasonPinsMoved         = "PinsMoved"
+	ReasonWriterLive        = "WriterLive"
+	ReasonVisibleEffects    = "VisibleEffects"
+	ReasonBelowLowWater     = "BelowLowWater"
+	ReasonForeignStore      = "ForeignStore"
+	ReasonUnknownKind       = "UnknownKind"
+	ReasonContradiction     = "Contradiction"
+	ReasonMalformed         = "Malformed"
+	ReasonNewerFormat       = "NewerFormat"
+	ReasonContention        = "Contention"
+	ReasonUnknownOutcome    = "UnknownOutcome"
+)
+
+// Explanation is what a reason means, and what a person does about it.
+type Explanation struct {
+	Reason string
+	// Means is a sentence.
+	Means string
+	// Next is what to do, a sentence; empty when there is nothing to do.
+	Next string
+}
+
+// Explain returns the explanation of a reason.
+func Explain(reason string) (Explanation, bool) {
+	for _, e := range Explanations {
+		if e.Reason == reason {
+			return e, true
+		}
+	}
+	return Explanation{}, false
+}
+
+// Explanations lists every reason, in the order of the constants above. Runbooks,
+// alerts and the command line take their words from here.
+var Explanations = []Explanation{
+	{ReasonNotObserved, "Nobody has looked yet.", ""},
+	{ReasonProgressing, "The operator is at work on this.", ""},
+	{ReasonSettled, "There is nothing to do.", ""},
+	{ReasonSuspended, "spec.suspend is set: nothing is recovered, fenced or published.", "Set spec.suspend to false when the work that needed it is done."},
+	{ReasonInternal, "The operator failed in a way that it does not know.", "Read the operator's log for this object; it is tried again."},
+
+	{ReasonHealthy, "The root is ours, the writers report, and a crash of any of them heals.", ""},
+
+	{ReasonRootClaimed, "The root is claimed by this WALStore, and it is the root that it was before.", ""},
+	{ReasonRootNotAllowed, "This operator takes no root of this kind.", "Use an s3:// root, or start the operator with --allow-local-roots on a machine where that is meant."},
+	{ReasonCredentialsMissing, "The Secret with the root's credentials is not there, or lacks an entry.", "Make the Secret that spec.root.credentials names, in this namespace, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."},
+	{ReasonCredentialsInvalid, "The object store does not know the access key, or its signature is wrong.", "Correct the Secret that spec.root.credentials names."},
+	{ReasonAccessDenied, "The object store refuses what these credentials ask for.", "Grant them get, list, put and delete on the root."},
+	{ReasonNoSuchBucket, "The bucket is not there.", "Make the bucket, or correct spec.root.uri."},
+	{ReasonRootUnreachable, "The object store does not answer.", "Check spec.root.endpoint, its certificates, the network policies and the object store itself; it is tried again."},
+	{ReasonRootClaimedByAnother, "Another WALStore, perhaps in another cluster, operates this root; this one does nothing.", "Give this WALStore a root of its own, or move the claim with `salvor manifest adopt`."},
+	{ReasonRootEmptied, "The root held a store and holds none now.", "Restore its objects from a copy or from the bucket's versions, then run `salvor manifest adopt`; nothing is written before."},
+	{ReasonRootSwapped, "The root holds another store than the one that status.root.uid names.", "Point spec.root.uri back to the right root; make a new WALStore for the other one."},
+	{ReasonRootRestored, "The root's manifest ends before, or differs from, the one that status.root remembers.", "If the root was restored from a copy on purpose, stop the writers and run `salvor manifest adopt`; else restore what is missing."},
+	{ReasonRootUnreadable, "An object that says what the root is cannot be read.", "Restore the object that the message names from a copy or from the bucket's versions."},
+	{ReasonRootNewerFormat, "The root was written by a newer salvor.", "Upgrade the operator to the version of the writers; nothing was changed."},
+
+	{ReasonProbePassed, "The object store refused a second creation of one name, also of two at once.", ""},
+	{ReasonProbeFailed, "The probe of the object store got no answer.", "See the condition RootClaimed; the probe is tried again."},
+	{ReasonConditionalWritesNotEnforced, "The object store overwrites an object although only its creation was asked for.", "Do not use it: two writers would overwrite each other. Remove a proxy that drops If-None-Match, upgrade the server, or use another."},
+
+	{ReasonWritersStreaming, "Every pod that is expected reports its status.", ""},
+	{ReasonWritersNotStreaming, "Some pods are there and do not report, or under an epoch that is over.", "Look at the pods' logs and at the network policies on the control port; pod and node events are watched meanwhile."},
+	{ReasonPodsMissing, "Fewer pods carry the store's label than the workload is meant to have.", "Look at the StatefulSet and its events."},
+	{ReasonLabelMissing, "The StatefulSet's pod template lacks the label that names this WALStore.", "Apply the patch in the message."},
+	{ReasonStatefulSetMissing, "The StatefulSet that spec.workload names is not there.", "Make it, or correct spec.workload.statefulSetName."},
+	{ReasonForeignObject, "An object with the name that the managed store needs is there and is not ours.", "Rename or delete it, or give the WALStore another name; it was not touched."},
+	{ReasonWorkloadRejected, "The API server refused the managed store's objects.", "Correct what the message names."},
+
+	{ReasonAuditChainGoesOn, "The chain goes on from the head that status.audit remembers, and rows can be signed.", ""},
+	{ReasonAuditKeyMissing, "The Secret with the audit keys is not there, or names no current key.", "Make the Secret that spec.audit.keySecretRef names, in this namespace, with a key under an id and the id under current."},
+	{ReasonAuditKeyInvalid, "The audit keys cannot be used.", "Correct the entry that the message names; a key is at least 16 random bytes."},
+	{ReasonAuditChainCut, "The audit chain ends before a head that was seen.", "Somebody removed rows: keep the bucket as it is, run `salvor audit verify`, and restore the objects from a copy."},
+	{ReasonAuditChainBroken, "A row of the audit chain does not follow from the one before, or its signature is wrong.", "Keep the bucket as it is and run `salvor audit verify`, which names the first bad row."},
+	{ReasonAuditUnreadable, "The audit chain could not be read.", "See the condition RootClaimed; it is tried again."},
+
+	{ReasonOperationsPending, "Operations of writers that are gone are being recovered.", ""},
+	{ReasonNothingPending, "No operation waits for recovery.", ""},
+	{ReasonListingFailed, "The pending operations could not be listed, so nobody can say that there are none.", "See the condition RootClaimed; it is tried again."},
+	{ReasonRecoveryStalled, "An operation cannot be recovered until a person does something; other operations go on.", "Run `kubectl get rsc -o wide` and follow the message of the one that is Stalled."},
+	{ReasonApprovalPending, "An operation can only be undone, and that needs approval.", "Run `kubectl get rsc -o wide` and look at the one that needs approval."},
+
+	{ReasonLogPoisoned, "A writer's log failed; the writer takes no more writes until it was opened again.", "Look at the disk of the pod that the message names, then restart the pod: opening the log reads the disk."},
+	{ReasonLogsHealthy, "No writer that reports has a failed log.", ""},
+
+	{ReasonManyStreamsLost, "More than a fifth of the status streams, and at least five, broke within a second.", "Check the operator's own network; meanwhile only writers whose pod or node shows death are fenced."},
+	{ReasonStreamsHealthy, "The operator sees its writers.", ""},
+
+	{ReasonSidecarRead, "The object was read and the store looked at.", ""},
+	{ReasonSidecarGone, "The object is not there.", ""},
+	{ReasonStoreMissing, "The WALStore that spec.storeRef names is not there.", "Delete this RecoverySidecar, or make the WALStore; no object was touched."},
+	{ReasonStoreNotReady, "The store cannot be worked on now.", "See the conditions of the WALStore."},
+	{ReasonRequestFailed, "A request failed or its answer was lost; the sidecar is kept and looked at again.", ""},
+	{ReasonNotDecided, "No entry in the manifest decides the operation yet.", ""},
+	{ReasonAlreadyResolved, "Somebody finished the operation before: its object is gone.", ""},
+	{ReasonRowReadBack, "The operation's row was read back from the audit trail.", ""},
+	{ReasonRowMissing, "The operation has no row in the audit trail yet.", ""},
+	{ReasonNoRowNeeded, "Nothing happened that the audit trail has to record.", ""},
+	{ReasonHealed, "The outcome is published, audited and cleaned up.", ""},
+	{ReasonPending, "Something is left to do.", ""},
+	{ReasonNotNeeded, "Nothing here needs a person's approval.", ""},
+
+	{ReasonPublished, "A manifest entry publishes the operation.", ""},
+	{ReasonAbandoned, "A manifest entry abandons the operation; nothing of it was ever visible.", ""},
+	{ReasonConfirmed, "Every table version is there and confirmed, so the operation goes forward.", ""},
+	{ReasonEffectsComplete, "Every table version is there, so the operation goes forward.", ""},
+	{ReasonNotConfirmed, "The writer died before it confirmed its table versions; nobody could see them, so they are abandoned.", ""},
+	{ReasonEffectsIncomplete, "The writer died before every table version was there; nobody could see them, so they are abandoned.", ""},
+	{ReasonPinsMoved, "Another operation moved a table meanwhile; this one is abandoned.", ""},
+	{ReasonWriterLive, "The writer is alive and has this operation; it is left alone.", ""},
+	{ReasonVisibleEffects, "Readers can see what the operation wrote, so closing it means undoing it.", "This salvor reports it and does not undo it: keep the store's readers informed and wait for a version that does, or undo it by hand."},
+	{ReasonBelowLowWater, "The object came back after its operation was finished and forgotten; it is removed.", ""},
+	{ReasonForeignStore, "The object was written for another store.", "Remove the object if the root was copied, or restore the right root."},
+	{ReasonUnknownKind, "This salvor does not know this kind of operation.", "Upgrade salvor; the object is kept."},
+	{ReasonContradiction, "A table disagrees with what the writer confirmed.", "Restore the object that the message names from a copy or from the bucket's versions; the next pass goes on."},
+	{ReasonMalformed, "The object cannot be read as a sidecar, or its name is not its operation's.", "Restore it from a copy, or delete it when its writer is known to have finished; other operations go on."},
+	{ReasonNewerFormat, "The object was written by a newer salvor.", "Upgrade salvor; the object is kept."},
+	{ReasonContention, "Other publications won every race of this pass; the next one goes on.", ""},
+	{ReasonUnknownOutcome, "An answer stayed lost, so the outcome is not known; it is read again.", ""},
+}

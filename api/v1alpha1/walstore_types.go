@@ -1,0 +1,395 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// WALStoreSpec says which root is operated, by whose credentials, and which pods
+// write it.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.workload) != has(self.managed)",message="set exactly one of workload (pods that are there already) and managed (pods that the operator runs)"
+// +kubebuilder:validation:XValidation:rule="has(self.managed) == has(oldSelf.managed)",message="who runs the pods is decided once: workload cannot become managed, nor managed workload; make a new WALStore after this one is deleted (deleting it deletes nothing in the root)"
+type WALStoreSpec struct {
+	// Root is where the store's manifest, tables, sidecars and audit trail live.
+	// +required
+	Root Root `json:"root"`
+
+	// Workload names pods that are there already: the operator watches them and
+	// changes nothing about them.
+	// +optional
+	Workload *Workload `json:"workload,omitempty"`
+
+	// Managed makes the operator run the reference store as a StatefulSet with the
+	// name of this WALStore.
+	// +optional
+	Managed *ManagedStore `json:"managed,omitempty"`
+
+	// Control is where each pod of the store answers the operator.
+	// +kubebuilder:default={}
+	// +optional
+	Control Control `json:"control,omitzero"`
+
+	// Recovery tunes when the operator steps in.
+	// +kubebuilder:default={}
+	// +optional
+	Recovery RecoveryPolicy `json:"recovery,omitzero"`
+
+	// Audit is how the audit trail is signed.
+	// +required
+	Audit Audit `json:"audit"`
+
+	// Suspend stops the operator from acting on this store: nothing is recovered,
+	// fenced or published, and the pods are left as they are. What it sees still
+	// shows in the status.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// Root is a place in object storage, and how to reach it.
+//
+// +kubebuilder:validation:XValidation:rule="!self.uri.startsWith('s3://') || has(self.credentials)",message="an s3:// root needs credentials.secretRef: the operator never uses an identity of its own for a tenant's root"
+// +kubebuilder:validation:XValidation:rule="self.uri.startsWith('s3://') || !(has(self.credentials) || has(self.endpoint) || has(self.region) || has(self.pathStyle))",message="credentials, endpoint, region and pathStyle belong to s3:// roots"
+type Root struct {
+	// URI of the root: s3://BUCKET or s3://BUCKET/PREFIX. file:///DIRECTORY and
+	// mem://NAME are taken only from an operator that was started with
+	// --allow-local-roots; any other reports RootNotAllowed. Settings such as the
+	// endpoint are the fields beside it, never a query. The URI may change until
+	// the root was claimed (status.root.uid), then no more.
+	// +required
+	// +kubebuilder:validation:MinLength=6
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(s3|file|mem)://')",message="the root must be s3://BUCKET/PREFIX (or, where the operator allows local roots, file:///DIRECTORY or mem://NAME)"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[?#@]')",message="a root's URI has no query, fragment or user: endpoint, region, pathStyle and credentials are fields beside it"
+	// +kubebuilder:validation:XValidation:rule="!self.endsWith('/') && !self.matches('[^:/]//|/[.]{1,2}(/|$)')",message="a root has one spelling: no slash at the end, no empty, '.' or '..' segment"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('s3://') || self.matches('^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[!-~]+)?$')",message="an S3 root is s3:// and a bucket's name (3 to 63 of a-z, 0-9, '.' and '-'), then perhaps a prefix of printable ASCII"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('file:') || self.matches('^file:///[!-~]+$')",message="a directory root is file:// and an absolute path, such as file:///var/lib/store"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('mem:') || self.matches('^mem://[A-Za-z0-9._-]+$')",message="a memory root is mem:// and a name"
+	URI string `json:"uri"`
+
+	// Endpoint of an S3-compatible server, such as https://s3.example.net. Empty:
+	// the public endpoint of the region.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/?#@]+/?$')",message="the endpoint must be http:// or https:// with a host and perhaps a port, and nothing behind it"
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// Region of the bucket. Empty: us-east-1, which servers without regions take.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9-]+$`
+	Region string `json:"region,omitempty"`
+
+	// PathStyle puts the bucket into the path (https://host/bucket) instead of the
+	// host name, as most servers other than AWS want it.
+	// +optional
+	PathStyle bool `json:"pathStyle,omitempty"`
+
+	// Credentials for the root. An s3:// root needs them.
+	// +optional
+	Credentials *Credentials `json:"credentials,omitempty"`
+
+	// RequestTimeout bounds one request to the object store, a conditional put with
+	// its body included.
+	// +optional
+	// +kubebuilder:default="10s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('100ms') && duration(self) <= duration('5m')",message="requestTimeout must be between 100ms and 5m"
+	RequestTimeout *metav1.Duration `json:"requestTimeout,omitempty"`
+}
+
+// Credentials come from the WALStore's own namespace, always.
+type Credentials struct {
+	// SecretRef names a Secret of this namespace with AWS_ACCESS_KEY_ID,
+	// AWS_SECRET_ACCESS_KEY and, where there is one, AWS_SESSION_TOKEN; ca.crt in it
+	// holds certificates (PEM) for an endpoint that no public authority signs. It is
+	// read when it is needed and never cached.
+	// +required
+	SecretRef LocalReference `json:"secretRef"`
+}
+
+// LocalReference names an object of the same namespace.
+type LocalReference struct {
+	// Name of the object.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// Workload is a StatefulSet that somebody else made and keeps.
+type Workload struct {
+	// StatefulSetName names the StatefulSet whose pods write the root. Its pod
+	// template must carry the label recovery.salvor.io/store with the name of this
+	// WALStore; while it does not, Ready is False and its message is the patch to
+	// apply. A pod's name is its writer id.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	StatefulSetName string `json:"statefulSetName"`
+}
+
+// ManagedStore is the reference store, run by the operator.
+type ManagedStore struct {
+	// Replicas is the number of pods; each owns its own tables. It may grow and not
+	// shrink: a pod that went away would leave its tables without a writer.
+	// +optional
+	// +kubebuilder:default=3
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="replicas may not shrink: the tables of a removed pod would have no writer; use suspend to stop recovery, or make a smaller store and load it"
+	Replicas int32 `json:"replicas,omitempty"`
+
+	// Image of the store. Empty: the one that the operator was started with.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Image string `json:"image,omitempty"`
+
+	// ImagePullPolicy is as a container's. Empty: Kubernetes decides by the tag.
+	// +optional
+	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
+	ImagePullPolicy string `json:"imagePullPolicy,omitempty"`
+
+	// Storage of each pod, for its write-ahead log.
+	// +optional
+	// +kubebuilder:default={}
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="storage is immutable: volumes are claimed once; make a new WALStore with other storage and load it"
+	Storage ManagedStorage `json:"storage,omitzero"`
+
+	// Resources of each pod's store container.
+	// +optional
+	Resources *ManagedResources `json:"resources,omitempty"`
+
+	// CheckpointInterval is how often each pod publishes what its log has made
+	// durable.
+	// +optional
+	// +kubebuilder:default="10s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('100ms') && duration(self) <= duration('1h')",message="checkpointInterval must be between 100ms and 1h"
+	CheckpointInterval *metav1.Duration `json:"checkpointInterval,omitempty"`
+
+	// NodeSelector restricts the nodes that the pods run on.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+
+	// PriorityClassName of the pods.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	PriorityClassName string `json:"priorityClassName,omitempty"`
+}
+
+// ManagedStorage is the volume of each pod.
+type ManagedStorage struct {
+	// Size of the volume.
+	// +optional
+	// +kubebuilder:default="1Gi"
+	Size *resource.Quantity `json:"size,omitempty"`
+
+	// StorageClassName of the volume. Empty: the cluster's default.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	StorageClassName *string `json:"storageClassName,omitempty"`
+}
+
+// ManagedResources are a container's requests and limits, as far as a store has
+// any.
+type ManagedResources struct {
+	// Requests are what the scheduler sets aside.
+	// +optional
+	Requests *ResourceAmounts `json:"requests,omitempty"`
+	// Limits are what the container may not exceed.
+	// +optional
+	Limits *ResourceAmounts `json:"limits,omitempty"`
+}
+
+// ResourceAmounts are amounts of what a store uses.
+type ResourceAmounts struct {
+	// CPU in cores.
+	// +optional
+	CPU *resource.Quantity `json:"cpu,omitempty"`
+	// Memory in bytes.
+	// +optional
+	Memory *resource.Quantity `json:"memory,omitempty"`
+}
+
+// Control is where a pod serves status, stream and refresh.
+type Control struct {
+	// Port on the pod's own address.
+	// +optional
+	// +kubebuilder:default=8411
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port,omitempty"`
+}
+
+// RecoveryPolicy tunes recovery. Going forward, and closing what nobody could
+// see, are automatic; what would undo something that readers can see is reported
+// (NeedsApproval) and not done.
+type RecoveryPolicy struct {
+	// OrphanAfter is how long a registered writer may be without a pod before its
+	// epoch is ended and its operations are recovered.
+	// +optional
+	// +kubebuilder:default="5m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="orphanAfter must be between 1s and 24h"
+	OrphanAfter *metav1.Duration `json:"orphanAfter,omitempty"`
+}
+
+// Audit says how rows of the audit trail are signed.
+type Audit struct {
+	// KeySecretRef names a Secret of this namespace: a key of at least 16 random
+	// bytes under each key id, and under "current" the id of the one that signs. To
+	// rotate, add a key and then name it current; keep the old ones, or the rows
+	// that they signed cannot be verified.
+	// +required
+	KeySecretRef LocalReference `json:"keySecretRef"`
+}
+
+// WALStoreStatus is what was observed last. The manifest in the root is the truth.
+type WALStoreStatus struct {
+	// ObservedGeneration is the generation of the spec that the rest of this status
+	// is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Conditions: Ready, Reconciling, Stalled, RootClaimed,
+	// ConditionalWritesVerified, WorkloadAvailable, AuditReady, Recovering,
+	// Poisoned, Isolated.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=32
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// Root is the store that was found in the root, and how far it had come.
+	// +optional
+	Root *RootStatus `json:"root,omitempty"`
+
+	// Audit is the newest head of the audit chain that was ever seen. It lives in
+	// another domain of trust than the root: a chain that ends before it was cut.
+	// +optional
+	Audit *AuditStatus `json:"audit,omitempty"`
+
+	// Writers are the pods that write the root.
+	// +optional
+	Writers *WritersStatus `json:"writers,omitempty"`
+
+	// PendingSidecars is the number of operations that wait for their writer or for
+	// recovery; absent while nobody has looked.
+	// +optional
+	PendingSidecars *int32 `json:"pendingSidecars,omitempty"`
+
+	// LastRecovery is the newest operation that recovery finished.
+	// +optional
+	LastRecovery *LastRecovery `json:"lastRecovery,omitempty"`
+}
+
+// RootStatus identifies a root and remembers its manifest, so that a root that was
+// emptied, swapped or restored from an older copy is noticed.
+type RootStatus struct {
+	// UID of the store, from its identity object.
+	UID string `json:"uid"`
+	// Generation counts adoptions of the root.
+	// +optional
+	Generation int64 `json:"generation,omitempty"`
+	// ManifestVersion is the newest manifest version that was seen.
+	// +optional
+	ManifestVersion int64 `json:"manifestVersion,omitempty"`
+	// ManifestDigest of that version.
+	// +optional
+	ManifestDigest string `json:"manifestDigest,omitempty"`
+}
+
+// AuditStatus is a remembered head of the audit chain.
+type AuditStatus struct {
+	// HeadNumber is the number of the chain's newest object.
+	// +optional
+	HeadNumber int64 `json:"headNumber,omitempty"`
+	// HeadHash is the hash of the last row in it.
+	// +optional
+	HeadHash string `json:"headHash,omitempty"`
+}
+
+// WritersStatus counts writers.
+type WritersStatus struct {
+	// Expected is how many pods the workload is meant to have.
+	// +optional
+	Expected int32 `json:"expected"`
+	// Registered is how many writers hold an epoch in the manifest.
+	// +optional
+	Registered int32 `json:"registered"`
+	// Streaming is how many of the expected pods report their status under the
+	// process and epoch that the manifest has registered.
+	// +optional
+	Streaming int32 `json:"streaming"`
+	// Summary is streaming/expected, for the column of kubectl get.
+	// +optional
+	Summary string `json:"summary,omitempty"`
+}
+
+// LastRecovery is one finished recovery in a line.
+type LastRecovery struct {
+	// Operation that was recovered.
+	Operation string `json:"operation"`
+	// Outcome of it: Published, Abandoned or Discarded.
+	// +optional
+	Outcome string `json:"outcome,omitempty"`
+	// Duration from the detection to the outcome, read back.
+	// +optional
+	Duration *metav1.Duration `json:"duration,omitempty"`
+	// Time of the outcome.
+	// +optional
+	Time *metav1.MicroTime `json:"time,omitempty"`
+}
+
+// WALStore is a store that pods write through their own write-ahead logs into one
+// root in object storage, and that the operator heals when one of them crashes.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=walstores,singular=walstore,shortName=wals,categories=salvor,scope=Namespaced
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Pending",type=integer,JSONPath=`.status.pendingSidecars`,description="operations that wait for their writer or for recovery"
+// +kubebuilder:printcolumn:name="Writers",type=string,JSONPath=`.status.writers.summary`,description="writers that report / pods expected"
+// +kubebuilder:printcolumn:name="Manifest",type=integer,JSONPath=`.status.root.manifestVersion`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Recovering",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Recovering")].status`
+// +kubebuilder:printcolumn:name="Stalled",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Stalled")].status`
+// +kubebuilder:printcolumn:name="Isolated",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Isolated")].status`
+// +kubebuilder:printcolumn:name="Root",type=string,priority=1,JSONPath=`.spec.root.uri`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]{0,50}[a-z0-9])?$')",message="a WALStore's name has at most 52 of a-z, 0-9 and '-', begins with a letter and does not end with '-': its pods, Service and labels carry it"
+// +kubebuilder:validation:XValidation:rule="self.spec.root.uri == oldSelf.spec.root.uri || !has(oldSelf.status) || !has(oldSelf.status.root)",message="spec.root.uri is immutable once the root is claimed (status.root.uid); to move a store, copy its root, make a new WALStore for the copy and adopt it"
+type WALStore struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// +required
+	Spec WALStoreSpec `json:"spec"`
+	// +optional
+	Status WALStoreStatus `json:"status,omitzero"`
+}
+
+// WALStoreList is a list of WALStores.
+//
+// +kubebuilder:object:root=true
+type WALStoreList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitzero"`
+	Items           []WALStore `json:"items"`
+}
