@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/salvor-io/salvor/hack/cluster/internal/host"
@@ -93,6 +94,25 @@ func imageKey(o image.Options, busybox string) (string, error) {
 func (s *State) load(ctx context.Context, ctr string, n Node, file string) error {
 	_, err := host.Run(ctx, ctr, "--address", s.socket(n), "--namespace", "k8s.io", "images", "import", file)
 	return err
+}
+
+// loadOnce imports those of the files that this node has not yet. Their names
+// tell their contents; the list lies beside containerd's own data and goes
+// with it.
+func (s *State) loadOnce(ctx context.Context, ctr string, n Node, files []string) error {
+	list := s.nodePath(n, "root", "loaded-by-salvor")
+	data, _ := os.ReadFile(list)
+	done := strings.Fields(string(data))
+	for _, file := range files {
+		if slices.Contains(done, filepath.Base(file)) {
+			continue
+		}
+		if err := s.load(ctx, ctr, n, file); err != nil {
+			return err
+		}
+		done = append(done, filepath.Base(file))
+	}
+	return writeConfig(list, strings.Join(done, "\n")+"\n")
 }
 
 // LoadImage imports a docker-archive into every node that runs.

@@ -185,16 +185,14 @@ func (r *starter) startNode(ctx context.Context, n Node, certs certificates, ima
 		return err
 	}
 	err = r.wait(ctx, runtime, 30*time.Second, func(ctx context.Context) error {
-		_, err := host.Run(ctx, r.bins["ctr"], "--address", r.socket(n), "version")
+		_, err := host.Run(ctx, r.bins["ctr"], "--address", r.socket(n), "plugins", "ls", "-q")
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	for _, file := range images {
-		if err := r.load(ctx, r.bins["ctr"], n, file); err != nil {
-			return err
-		}
+	if err := r.loadOnce(ctx, r.bins["ctr"], n, images); err != nil {
+		return err
 	}
 	args, err := r.writeKubelet(n, certs.ca)
 	if err != nil {
