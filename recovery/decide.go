@@ -51,9 +51,16 @@ type RollForwardOnly struct {
 	// up; its epoch may be ended in the same publication. A wrong guess costs the
 	// writer a registration and nothing else.
 	EndEpoch bool
+	// Process, if set, is whose epochs may be ended: what is known of a dead process
+	// says nothing about its successor, which may have armed this very operation.
+	Process manifest.ProcessID
 }
 
 func (RollForwardOnly) authority() {}
+
+func (a RollForwardOnly) mayEnd(e manifest.Epoch) bool {
+	return a.EndEpoch && (a.Process == "" || a.Process == e.Process)
+}
 
 // Verdict is a decision with its reason.
 type Verdict struct {
@@ -101,7 +108,7 @@ func Decide(o *Observation, c Classification, a Authority) Verdict {
 		return Verdict{Converge, ReasonAbandoned, fmt.Sprintf("abandoned in manifest %d by %s", o.Outcome.Version, o.Outcome.By.Role)}
 	case traits.Mode == ModeInvalid:
 		return Verdict{Refuse, ReasonUnknownKind, fmt.Sprintf("operation kind %q is not known to this salvor: upgrade salvor", o.Sidecar.Kind)}
-	case !o.Ended && !auth.EndEpoch:
+	case !o.Ended && !auth.mayEnd(o.Sidecar.Epoch):
 		return Verdict{Defer, ReasonWriterLive, fmt.Sprintf("writer %s is alive and has this operation", o.Sidecar.Writer)}
 	case !o.Known:
 		return Verdict{Discard, ReasonForgotten, fmt.Sprintf("started at manifest %d, before everything that the manifest remembers", o.Sidecar.Base)}

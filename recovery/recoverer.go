@@ -80,7 +80,7 @@ func (r *Recoverer) Recover(ctx context.Context, key string, a Authority) (Repor
 			return rep, err
 		}
 		c := Classify(o)
-		rep.Phase, rep.Verdict, rep.Outcome = c.Phase, Decide(o, c, a), o.Outcome
+		rep.Phase, rep.Class, rep.Verdict, rep.Outcome = c.Phase, c.Worst, Decide(o, c, a), o.Outcome
 		failpoint.Here(failpoint.RecoveryObserved)
 		again, err := r.apply(ctx, &rep, o)
 		if err != nil || !again {
@@ -89,6 +89,22 @@ func (r *Recoverer) Recover(ctx context.Context, key string, a Authority) (Repor
 	}
 	rep.Verdict = Verdict{Defer, ReasonContention, fmt.Sprintf("lost %d races to other publications; the next pass goes on", r.opt.Attempts)}
 	return rep, nil
+}
+
+// Litter deletes the companions of a listed name of which nothing else was listed,
+// if a get says that the sidecar is gone too. It decides nothing.
+func (r *Recoverer) Litter(ctx context.Context, l Listed) error {
+	if !l.Lone {
+		return nil
+	}
+	_, err := r.b.Get(ctx, l.Key)
+	switch {
+	case errors.Is(err, objstore.ErrNotFound):
+		return deleteSidecar(ctx, r.b, l.Companions)
+	case err != nil:
+		return fmt.Errorf("look for sidecar %s: %w", l.Key, err)
+	}
+	return nil // the listing was outdated
 }
 
 // litter deletes the companions of a sidecar that a get says is gone: the sidecar

@@ -19,6 +19,8 @@ type Report struct {
 	// Sidecar is nil when the object is gone or cannot be read.
 	Sidecar *Sidecar
 	Phase   Phase
+	// Class is that of the worst of its tables; ClassInvalid when they were not looked at.
+	Class   Class
 	Verdict Verdict
 	// Gone: the object was not there. Somebody finished before us.
 	Gone bool
