@@ -40,6 +40,7 @@ func Acceptance(t *testing.T, open func() objstore.Bucket) {
 		{"a listing is there for the reader who stops early", listStop},
 		{"32 racing writers: exactly one is Created", race},
 		{"32 writers of 32 keys: all are Created", crowd},
+		{"keys come and go in one directory", revolvingDoor},
 		{"what stays is listed while others come and go", listConcurrent},
 	} {
 		t.Run(sentence.name, func(t *testing.T) { sentence.test(t, open()) })

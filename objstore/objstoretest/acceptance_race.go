@@ -80,6 +80,30 @@ func crowd(t *testing.T, b objstore.Bucket) {
 	mustList(t, b, "tables/", "", keys...)
 }
 
+// revolvingDoor creates and deletes in a directory that is empty again and again:
+// a store on a file system that tidies up must not take it from under a writer.
+// It may say Retry, as often as it likes, but then nothing has landed.
+func revolvingDoor(t *testing.T, b objstore.Bucket) {
+	inParallel(8, 8*25, func(i int) {
+		key := fmt.Sprintf("recovery/deep/%03d", i)
+		r, err := b.PutIfAbsent(t.Context(), key, []byte(key), "a")
+		for r.Outcome == objstore.Retry && t.Context().Err() == nil {
+			r, err = b.PutIfAbsent(t.Context(), key, []byte(key), "a")
+		}
+		if r.Outcome != objstore.Created || err != nil {
+			t.Errorf("put %s: %v, %v", key, r.Outcome, err)
+			return
+		}
+		if o, err := b.Get(t.Context(), key); err != nil || string(o.Body) != key {
+			t.Errorf("get %s: %q, %v", key, o.Body, err)
+		}
+		if err := b.Delete(t.Context(), key); err != nil {
+			t.Errorf("delete %s: %v", key, err)
+		}
+	})
+	mustList(t, b, "", "")
+}
+
 // listConcurrent lists while other keys are created and deleted around the ones
 // that stay. Those are listed every time, in order and once.
 func listConcurrent(t *testing.T, b objstore.Bucket) {

@@ -1,0 +1,149 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package objstoretest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/salvor-io/salvor/objstore/s3"
+)
+
+// Server is an S3 server that a test may fill.
+type Server struct {
+	Endpoint                             string // "http://127.0.0.1:port"
+	Region, AccessKeyID, SecretAccessKey string
+
+	buckets atomic.Int32
+}
+
+// Options returns what opens the bucket name on the server.
+func (s *Server) Options(name string) s3.Options {
+	return s3.Options{
+		Bucket: name, Endpoint: s.Endpoint, Region: s.Region, PathStyle: true,
+		AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey,
+	}
+}
+
+// NewBucket creates a bucket of its own for the caller and returns its name.
+func (s *Server) NewBucket(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("bucket-%d", s.buckets.Add(1))
+	client := awss3.New(awss3.Options{
+		BaseEndpoint: &s.Endpoint, Region: s.Region, UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(s.AccessKeyID, s.SecretAccessKey, ""),
+	})
+	if _, err := client.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String(name)}); err != nil {
+		t.Fatalf("create bucket: %v", err)
+	}
+	return name
+}
+
+// required reports whether a missing real server fails a test instead of
+// skipping it: on the machines that have to prove things.
+func required() bool { return os.Getenv("REQUIRE_NODE") == "1" || os.Getenv("REQUIRE_S3") == "1" }
+
+// StartVersitygw starts a real S3 server, versitygw, on a directory of the test
+// and ends it with the test. The binary is the one that SALVOR_VERSITYGW names,
+// or that is on the PATH. Without one the test is skipped, or, where
+// REQUIRE_NODE=1 or REQUIRE_S3=1 is set, fails.
+func StartVersitygw(t testing.TB) *Server {
+	t.Helper()
+	binary := os.Getenv("SALVOR_VERSITYGW")
+	if binary == "" {
+		binary, _ = exec.LookPath("versitygw")
+	}
+	if binary == "" {
+		const how = "no real S3 server: set SALVOR_VERSITYGW to the versitygw binary (1.8.0 or later)"
+		if required() {
+			t.Fatal(how)
+		}
+		t.Skip(how)
+	}
+	// A port that was free may be taken a moment later: try others.
+	var said string
+	for range 5 {
+		s := &Server{Region: "us-east-1", AccessKeyID: "salvor-test", SecretAccessKey: "salvor-test-secret"}
+		var ok bool
+		if said, ok = s.start(t, binary, t.TempDir(), freeAddress(t)); ok {
+			return s
+		}
+	}
+	t.Fatalf("versitygw does not start: %s", said)
+	return nil
+}
+
+// start runs the server and waits until it is healthy. false: it ended, and said this.
+func (s *Server) start(t testing.TB, binary, dir, address string) (said string, ok bool) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := exec.Command(binary, "--port", address, "--region", s.Region, "--health", "/healthz", "--quiet", "--keep-alive", "posix", dir)
+	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+s.AccessKeyID, "ROOT_SECRET_ACCESS_KEY="+s.SecretAccessKey)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start %s: %v", binary, err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // its own process, by its own id
+		<-ended
+	})
+	s.Endpoint = "http://" + address
+	if waitHealthy(t, s.Endpoint+"/healthz", ended) {
+		return "", true
+	}
+	_ = cmd.Process.Kill()
+	<-ended
+	return strings.TrimSpace(out.String()), false
+}
+
+func waitHealthy(t testing.TB, url string, ended <-chan struct{}) bool {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return true
+			}
+		}
+		select {
+		case <-ended:
+			return false
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+}
+
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
