@@ -3,10 +3,7 @@
 
 package v1alpha1
 
-import (
-	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-)
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // WALStoreSpec says which root is operated, by whose credentials, and which pods
 // write it.
@@ -135,95 +132,6 @@ type Workload struct {
 	StatefulSetName string `json:"statefulSetName"`
 }
 
-// ManagedStore is the reference store, run by the operator.
-type ManagedStore struct {
-	// Replicas is the number of pods; each owns its own tables. It may grow and not
-	// shrink: a pod that went away would leave its tables without a writer.
-	// +optional
-	// +kubebuilder:default=3
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=100
-	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="replicas may not shrink: the tables of a removed pod would have no writer; use suspend to stop recovery, or make a smaller store and load it"
-	Replicas int32 `json:"replicas,omitempty"`
-
-	// Image of the store. Empty: the one that the operator was started with.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=512
-	Image string `json:"image,omitempty"`
-
-	// ImagePullPolicy is as a container's. Empty: Kubernetes decides by the tag.
-	// +optional
-	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
-	ImagePullPolicy string `json:"imagePullPolicy,omitempty"`
-
-	// Storage of each pod, for its write-ahead log.
-	// +optional
-	// +kubebuilder:default={}
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="storage is immutable: volumes are claimed once; make a new WALStore with other storage and load it"
-	Storage ManagedStorage `json:"storage,omitzero"`
-
-	// Resources of each pod's store container.
-	// +optional
-	Resources *ManagedResources `json:"resources,omitempty"`
-
-	// CheckpointInterval is how often each pod publishes what its log has made
-	// durable.
-	// +optional
-	// +kubebuilder:default="10s"
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('100ms') && duration(self) <= duration('1h')",message="checkpointInterval must be between 100ms and 1h"
-	CheckpointInterval *metav1.Duration `json:"checkpointInterval,omitempty"`
-
-	// NodeSelector restricts the nodes that the pods run on.
-	// +optional
-	// +kubebuilder:validation:MaxProperties=32
-	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
-
-	// PriorityClassName of the pods.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	PriorityClassName string `json:"priorityClassName,omitempty"`
-}
-
-// ManagedStorage is the volume of each pod.
-type ManagedStorage struct {
-	// Size of the volume.
-	// +optional
-	// +kubebuilder:default="1Gi"
-	Size *resource.Quantity `json:"size,omitempty"`
-
-	// StorageClassName of the volume. Empty: the cluster's default.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	StorageClassName *string `json:"storageClassName,omitempty"`
-}
-
-// ManagedResources are a container's requests and limits, as far as a store has
-// any.
-type ManagedResources struct {
-	// Requests are what the scheduler sets aside.
-	// +optional
-	Requests *ResourceAmounts `json:"requests,omitempty"`
-	// Limits are what the container may not exceed.
-	// +optional
-	Limits *ResourceAmounts `json:"limits,omitempty"`
-}
-
-// ResourceAmounts are amounts of what a store uses.
-type ResourceAmounts struct {
-	// CPU in cores.
-	// +optional
-	CPU *resource.Quantity `json:"cpu,omitempty"`
-	// Memory in bytes.
-	// +optional
-	Memory *resource.Quantity `json:"memory,omitempty"`
-}
-
 // Control is where a pod serves status, stream and refresh.
 type Control struct {
 	// Port on the pod's own address.
@@ -257,103 +165,6 @@ type Audit struct {
 	// that they signed cannot be verified.
 	// +required
 	KeySecretRef LocalReference `json:"keySecretRef"`
-}
-
-// WALStoreStatus is what was observed last. The manifest in the root is the truth.
-type WALStoreStatus struct {
-	// ObservedGeneration is the generation of the spec that the rest of this status
-	// is about.
-	// +optional
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-
-	// Conditions: Ready, Reconciling, Stalled, RootClaimed,
-	// ConditionalWritesVerified, WorkloadAvailable, AuditReady, Recovering,
-	// Poisoned, Isolated.
-	// +optional
-	// +listType=map
-	// +listMapKey=type
-	// +kubebuilder:validation:MaxItems=32
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
-
-	// Root is the store that was found in the root, and how far it had come.
-	// +optional
-	Root *RootStatus `json:"root,omitempty"`
-
-	// Audit is the newest head of the audit chain that was ever seen. It lives in
-	// another domain of trust than the root: a chain that ends before it was cut.
-	// +optional
-	Audit *AuditStatus `json:"audit,omitempty"`
-
-	// Writers are the pods that write the root.
-	// +optional
-	Writers *WritersStatus `json:"writers,omitempty"`
-
-	// PendingSidecars is the number of operations that wait for their writer or for
-	// recovery; absent while nobody has looked.
-	// +optional
-	PendingSidecars *int32 `json:"pendingSidecars,omitempty"`
-
-	// LastRecovery is the newest operation that recovery finished.
-	// +optional
-	LastRecovery *LastRecovery `json:"lastRecovery,omitempty"`
-}
-
-// RootStatus identifies a root and remembers its manifest, so that a root that was
-// emptied, swapped or restored from an older copy is noticed.
-type RootStatus struct {
-	// UID of the store, from its identity object.
-	UID string `json:"uid"`
-	// Generation counts adoptions of the root.
-	// +optional
-	Generation int64 `json:"generation,omitempty"`
-	// ManifestVersion is the newest manifest version that was seen.
-	// +optional
-	ManifestVersion int64 `json:"manifestVersion,omitempty"`
-	// ManifestDigest of that version.
-	// +optional
-	ManifestDigest string `json:"manifestDigest,omitempty"`
-}
-
-// AuditStatus is a remembered head of the audit chain.
-type AuditStatus struct {
-	// HeadNumber is the number of the chain's newest object.
-	// +optional
-	HeadNumber int64 `json:"headNumber,omitempty"`
-	// HeadHash is the hash of the last row in it.
-	// +optional
-	HeadHash string `json:"headHash,omitempty"`
-}
-
-// WritersStatus counts writers.
-type WritersStatus struct {
-	// Expected is how many pods the workload is meant to have.
-	// +optional
-	Expected int32 `json:"expected"`
-	// Registered is how many writers hold an epoch in the manifest.
-	// +optional
-	Registered int32 `json:"registered"`
-	// Streaming is how many of the expected pods report their status under the
-	// process and epoch that the manifest has registered.
-	// +optional
-	Streaming int32 `json:"streaming"`
-	// Summary is streaming/expected, for the column of kubectl get.
-	// +optional
-	Summary string `json:"summary,omitempty"`
-}
-
-// LastRecovery is one finished recovery in a line.
-type LastRecovery struct {
-	// Operation that was recovered.
-	Operation string `json:"operation"`
-	// Outcome of it: Published, Abandoned or Discarded.
-	// +optional
-	Outcome string `json:"outcome,omitempty"`
-	// Duration from the detection to the outcome, read back.
-	// +optional
-	Duration *metav1.Duration `json:"duration,omitempty"`
-	// Time of the outcome.
-	// +optional
-	Time *metav1.MicroTime `json:"time,omitempty"`
 }
 
 // WALStore is a store that pods write through their own write-ahead logs into one

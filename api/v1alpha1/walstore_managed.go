@@ -1,0 +1,98 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ManagedStore is the reference store, run by the operator.
+type ManagedStore struct {
+	// Replicas is the number of pods; each owns its own tables. It may grow and not
+	// shrink: a pod that went away would leave its tables without a writer.
+	// +optional
+	// +kubebuilder:default=3
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="replicas may not shrink: the tables of a removed pod would have no writer; use suspend to stop recovery, or make a smaller store and load it"
+	Replicas int32 `json:"replicas,omitempty"`
+
+	// Image of the store. Empty: the one that the operator was started with.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Image string `json:"image,omitempty"`
+
+	// ImagePullPolicy is as a container's. Empty: Kubernetes decides by the tag.
+	// +optional
+	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
+	ImagePullPolicy string `json:"imagePullPolicy,omitempty"`
+
+	// Storage of each pod, for its write-ahead log.
+	// +optional
+	// +kubebuilder:default={}
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="storage is immutable: volumes are claimed once; make a new WALStore with other storage and load it"
+	Storage ManagedStorage `json:"storage,omitzero"`
+
+	// Resources of each pod's store container.
+	// +optional
+	Resources *ManagedResources `json:"resources,omitempty"`
+
+	// CheckpointInterval is how often each pod publishes what its log has made
+	// durable.
+	// +optional
+	// +kubebuilder:default="10s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('100ms') && duration(self) <= duration('1h')",message="checkpointInterval must be between 100ms and 1h"
+	CheckpointInterval *metav1.Duration `json:"checkpointInterval,omitempty"`
+
+	// NodeSelector restricts the nodes that the pods run on.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+
+	// PriorityClassName of the pods.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	PriorityClassName string `json:"priorityClassName,omitempty"`
+}
+
+// ManagedStorage is the volume of each pod.
+type ManagedStorage struct {
+	// Size of the volume.
+	// +optional
+	// +kubebuilder:default="1Gi"
+	Size *resource.Quantity `json:"size,omitempty"`
+
+	// StorageClassName of the volume. Empty: the cluster's default.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	StorageClassName *string `json:"storageClassName,omitempty"`
+}
+
+// ManagedResources are a container's requests and limits, as far as a store has
+// any.
+type ManagedResources struct {
+	// Requests are what the scheduler sets aside.
+	// +optional
+	Requests *ResourceAmounts `json:"requests,omitempty"`
+	// Limits are what the container may not exceed.
+	// +optional
+	Limits *ResourceAmounts `json:"limits,omitempty"`
+}
+
+// ResourceAmounts are amounts of what a store uses.
+type ResourceAmounts struct {
+	// CPU in cores.
+	// +optional
+	CPU *resource.Quantity `json:"cpu,omitempty"`
+	// Memory in bytes.
+	// +optional
+	Memory *resource.Quantity `json:"memory,omitempty"`
+}

@@ -1,0 +1,103 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// WALStoreStatus is what was observed last. The manifest in the root is the truth.
+type WALStoreStatus struct {
+	// ObservedGeneration is the generation of the spec that the rest of this status
+	// is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Conditions: Ready, Reconciling, Stalled, RootClaimed,
+	// ConditionalWritesVerified, WorkloadAvailable, AuditReady, Recovering,
+	// Poisoned, Isolated.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=32
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// Root is the store that was found in the root, and how far it had come.
+	// +optional
+	Root *RootStatus `json:"root,omitempty"`
+
+	// Audit is the newest head of the audit chain that was ever seen. It lives in
+	// another domain of trust than the root: a chain that ends before it was cut.
+	// +optional
+	Audit *AuditStatus `json:"audit,omitempty"`
+
+	// Writers are the pods that write the root.
+	// +optional
+	Writers *WritersStatus `json:"writers,omitempty"`
+
+	// PendingSidecars is the number of operations that wait for their writer or for
+	// recovery; absent while nobody has looked.
+	// +optional
+	PendingSidecars *int32 `json:"pendingSidecars,omitempty"`
+
+	// LastRecovery is the newest operation that recovery finished.
+	// +optional
+	LastRecovery *LastRecovery `json:"lastRecovery,omitempty"`
+}
+
+// RootStatus identifies a root and remembers its manifest, so that a root that was
+// emptied, swapped or restored from an older copy is noticed.
+type RootStatus struct {
+	// UID of the store, from its identity object.
+	UID string `json:"uid"`
+	// Generation counts adoptions of the root.
+	// +optional
+	Generation int64 `json:"generation,omitempty"`
+	// ManifestVersion is the newest manifest version that was seen.
+	// +optional
+	ManifestVersion int64 `json:"manifestVersion,omitempty"`
+	// ManifestDigest of that version.
+	// +optional
+	ManifestDigest string `json:"manifestDigest,omitempty"`
+}
+
+// AuditStatus is a remembered head of the audit chain.
+type AuditStatus struct {
+	// HeadNumber is the number of the chain's newest object.
+	// +optional
+	HeadNumber int64 `json:"headNumber,omitempty"`
+	// HeadHash is the hash of the last row in it.
+	// +optional
+	HeadHash string `json:"headHash,omitempty"`
+}
+
+// WritersStatus counts writers.
+type WritersStatus struct {
+	// Expected is how many pods the workload is meant to have.
+	// +optional
+	Expected int32 `json:"expected"`
+	// Registered is how many writers hold an epoch in the manifest.
+	// +optional
+	Registered int32 `json:"registered"`
+	// Streaming is how many of the expected pods report their status under the
+	// process and epoch that the manifest has registered.
+	// +optional
+	Streaming int32 `json:"streaming"`
+	// Summary is streaming/expected, for the column of kubectl get.
+	// +optional
+	Summary string `json:"summary,omitempty"`
+}
+
+// LastRecovery is one finished recovery in a line.
+type LastRecovery struct {
+	// Operation that was recovered.
+	Operation string `json:"operation"`
+	// Outcome of it: Published, Abandoned or Discarded.
+	// +optional
+	Outcome string `json:"outcome,omitempty"`
+	// Duration from the detection to the outcome, read back.
+	// +optional
+	Duration *metav1.Duration `json:"duration,omitempty"`
+	// Time of the outcome.
+	// +optional
+	Time *metav1.MicroTime `json:"time,omitempty"`
+}
