@@ -113,14 +113,14 @@ func classifyTable(o *Observation, t TableObservation) (Class, string) {
 	switch {
 	case t.Pin != t.Plan.Expected:
 		return ClassMoved, ""
-	case t.Damaged != "":
-		return ClassContradicts, t.Damaged
 	case t.Plan.Drop:
 		return ClassApplied, "" // nothing to make
-	case o.Confirmed == nil && t.Present:
-		return ClassApplied, ""
+	case o.Confirmed == nil && (!t.Present || t.Damaged != ""):
+		return ClassNotApplied, "" // a torn write that nobody vouched for is no effect
 	case o.Confirmed == nil:
-		return ClassNotApplied, ""
+		return ClassApplied, ""
+	case t.Damaged != "":
+		return ClassContradicts, t.Damaged
 	case !t.Present:
 		return ClassContradicts, fmt.Sprintf("confirmed, but object %s is gone", t.Plan.Object(o.Sidecar.Operation))
 	}

@@ -282,4 +282,3 @@ func TestFailedArmLeavesNoTrace(t *testing.T) {
 		t.Fatalf("the next operation shows %q", got)
 	}
 }
-
