@@ -82,7 +82,7 @@ func (c *checker) object(number uint64, raw []byte) (f checked) {
 		c.next, c.prev = 0, nil
 	}
 	c.number = number + 1
-	if intact && stored[0].Batch != number {
+	if intact && (stored[0].Batch != number || stored[0].Chain != c.chain) {
 		f.damaged = c.moved(number, stored)
 		return f
 	}
@@ -115,11 +115,11 @@ func (c *checker) object(number uint64, raw []byte) (f checked) {
 	return f
 }
 
-// moved reports an object that was written under another number. Its rows say
+// moved reports an object that was written for another place. Its rows say
 // nothing about this place.
 func (c *checker) moved(number uint64, stored []storedRow) *Break {
 	b := &Break{Number: number, LastNumber: number, RowID: c.next, Why: Misplaced,
-		Detail: fmt.Sprintf("the object was written as number %d and copied here", stored[0].Batch)}
+		Detail: fmt.Sprintf("the object was written as number %d of chain %s", stored[0].Batch, stored[0].Chain)}
 	if c.next != 0 {
 		b.LastRowID = c.next + uint64(len(stored)) - 1
 	}
