@@ -1,0 +1,38 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package teeth shows that salvor's tests bite.
+//
+// Each <name>.patch in this folder is a mutant: a unified diff that plants one
+// bug in the product, below a header that says which tests must then fail:
+//
+//	Rows: 66, 71
+//	Package: ./recovery
+//	Run: TestCrashTable
+//	Story: the writer applies before it arms, so a crash leaves effects that nobody finds.
+//	diff --git a/recovery/commit.go b/recovery/commit.go
+//	...
+//
+// A mutant is caught when, in a copy of the tree with the patch applied, a test
+// that names the row fails: each row of the header must be named, by
+// contract.Row, in a test that passes without the patch and fails with it.
+// Anything else than a failing test is an error and no catch: a patch that does
+// not apply or not compile, a test that is skipped or not there, a build that
+// fails, a hang (unless hanging is what the bug does: "Timeout: ok").
+//
+//	copy ── baseline: the tests pass ──► patch ──► the tests fail? ──► restore ──► next
+//	          once per command                     caught | survived | error
+//
+// The optional keys of a header:
+//
+//	Tags: failpoint        build tags
+//	Env: A=1 B=2           for the tests
+//	Race: yes              run them with the race detector
+//	Tier: prove            too slow for the sample that "make test" takes (default: test)
+//	Timeout: ok            the bug may show as a hang
+//	Says: <regexp>         what the failing test has to print, where it may fail for a wrong reason
+//	Setup: make image      run in the copy before the tests, patched, and after it was restored;
+//	                       such mutants run alone
+//
+// A patch touches the product only: no _test.go, no testdata.
+package teeth
