@@ -1,13 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"net/netip"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/salvor-io/salvor/hack/cluster/internal/cluster"
+	"github.com/salvor-io/salvor/hack/cluster/internal/doctor"
 )
 
 const defaultName = "salvor"
@@ -19,8 +19,8 @@ func nameFlag(cmd *cobra.Command, name *string) {
 
 func upCommand() *cobra.Command {
 	var (
-		c              cluster.Config
-		pods, services string
+		c        cluster.Config
+		networks networkFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -36,14 +36,11 @@ The kubeconfig's path is printed.`,
   export KUBECONFIG=$(go run . up)`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := needRoot(); err != nil {
-				return err
-			}
 			var err error
-			if c.PodCIDR, err = netip.ParsePrefix(pods); err != nil {
+			if c.PodCIDR, c.ServiceCIDR, err = networks.parse(); err != nil {
 				return err
 			}
-			if c.ServiceCIDR, err = netip.ParsePrefix(services); err != nil {
+			if err := examine(cmd, c); err != nil {
 				return err
 			}
 			s, err := cluster.Up(cmd.Context(), newLog(), c)
@@ -57,10 +54,27 @@ The kubeconfig's path is printed.`,
 	nameFlag(cmd, &c.Name)
 	f := cmd.Flags()
 	f.IntVar(&c.Nodes, "nodes", 1, "number of nodes; a running cluster only grows")
-	f.StringVar(&pods, "pod-cidr", "10.244.0.0/16", "pod network, a /24 of it per node")
-	f.StringVar(&services, "service-cidr", "10.96.0.0/16", "service network")
+	networks.add(cmd)
 	f.BoolVar(&c.Options.FastRestarts, "fast-restarts", true, "a crashed container starts again after at most 1s; Kubernetes' own backoff of 10s to 5m otherwise")
 	f.BoolVar(&c.Options.AuditLog, "audit-log", false, "the API server writes every request's metadata to logs/audit.log in the state folder")
-	f.DurationVar(&c.Options.NodeGrace, "node-grace", 0*time.Second, "after this silence a node counts as lost (default: Kubernetes' own)")
+	f.DurationVar(&c.Options.NodeGrace, "node-grace", 0, "after this silence a node counts as lost (default: Kubernetes' own)")
 	return cmd
+}
+
+// examine has the doctor look before a new cluster changes the machine. A
+// cluster that is there already has passed, and its own use of memory and
+// ports must not count against it.
+func examine(cmd *cobra.Command, c cluster.Config) error {
+	if err := needRoot(); err != nil {
+		return err
+	}
+	if _, err := cluster.Load(c.Name); !errors.Is(err, cluster.ErrNoCluster) {
+		return err
+	}
+	found := doctor.Judge(doctor.Look(cmd.Context(), c.PodCIDR, c.ServiceCIDR), doctor.ForCluster)
+	if doctor.Blocking(found) {
+		tell(cmd.ErrOrStderr(), found)
+		return errCannotRun
+	}
+	return nil
 }

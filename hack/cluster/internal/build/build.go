@@ -42,15 +42,54 @@ func Ensure(ctx context.Context, log *progress.Log, names ...string) (map[string
 			return nil, fmt.Errorf("unknown program %q: known are %s", name, strings.Join(Names(), ", "))
 		}
 	}
+	found, todo, err := plan(root, cache, version, names)
+	if err != nil {
+		return nil, err
+	}
+	var left time.Duration
+	for _, j := range todo {
+		left += log.Estimate(j.step(), j.guess())
+	}
+	for _, j := range todo {
+		log.Printf("building %d module(s), about %s left in all when nothing is cached", len(todo), progress.Round(left))
+		if err := log.Step(j.step(), j.guess(), func() error { return j.run(ctx) }); err != nil {
+			return nil, err
+		}
+		left -= log.Estimate(j.step(), j.guess())
+		todo = todo[1:]
+	}
+	return found, nil
+}
+
+// Ready tells whether all the named programs are built.
+func Ready(ctx context.Context, names ...string) bool {
+	root, err := paths.Root()
+	if err != nil {
+		return false
+	}
+	cache, err := paths.Cache()
+	if err != nil {
+		return false
+	}
+	version, err := goVersion(ctx, root)
+	if err != nil {
+		return false
+	}
+	_, todo, err := plan(root, cache, version, names)
+	return err == nil && len(todo) == 0
+}
+
+// plan finds where the named programs are or will be, and what must be built.
+func plan(root, cache, version string, names []string) (map[string]string, []job, error) {
 	found := map[string]string{}
 	var todo []job
 	for _, m := range Modules {
+		if !wants(m, names) {
+			continue
+		}
 		key, err := m.key(root, version)
 		if err != nil {
-			if wants(m, names) {
-				return nil, err
-			}
-			continue
+			return nil, nil, err
 		}
 		j := job{module: m, root: root, dir: filepath.Join(cache, "bin", key)}
 		for _, name := range names {
@@ -66,19 +105,7 @@ func Ensure(ctx context.Context, log *progress.Log, names ...string) (map[string
 			todo = append(todo, j)
 		}
 	}
-	var left time.Duration
-	for _, j := range todo {
-		left += log.Estimate(j.step(), j.guess())
-	}
-	for _, j := range todo {
-		log.Printf("building %d module(s), about %s left in all when nothing is cached", len(todo), progress.Round(left))
-		if err := log.Step(j.step(), j.guess(), func() error { return j.run(ctx) }); err != nil {
-			return nil, err
-		}
-		left -= log.Estimate(j.step(), j.guess())
-		todo = todo[1:]
-	}
-	return found, nil
+	return found, todo, nil
 }
 
 func wants(m Module, names []string) bool {

@@ -128,7 +128,10 @@ func choose(all []Container, namespace, pod, name string) (Container, error) {
 	}
 	switch len(hits) {
 	case 0:
-		return Container{}, fmt.Errorf("no living container %s of pod %s/%s on this machine", strings.TrimSpace(name), namespace, pod)
+		if name != "" {
+			pod += " container " + name
+		}
+		return Container{}, fmt.Errorf("nothing lives of pod %s/%s on this machine", namespace, pod)
 	case 1:
 		return hits[0], nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/salvor-io/salvor/hack/cluster/internal/host"
@@ -49,7 +50,7 @@ func Down(ctx context.Context, log *progress.Log, name string, keep bool) error 
 		try("remove bridge", host.DeleteBridge(ctx, n.Bridge))
 	}
 	try("unmount", host.UnmountAll(s.dir))
-	try("remove kube-proxy's tables", host.DeleteTables(ctx, proxyTables))
+	try("remove packet filter tables", host.DeleteTables(ctx, slices.Concat(proxyTables, []string{"ip " + s.table()})))
 	if s.Forwarding {
 		try("remove forward rules", host.ForwardRules(ctx, s.PodCIDR, false))
 	}

@@ -92,6 +92,9 @@ func (s *State) cgroup(n Node) string {
 	return "/salvor-" + s.Name + "/" + strconv.Itoa(n.Index)
 }
 
+// table is the packet filter table that is ours and not kube-proxy's.
+func (s *State) table() string { return "salvor-" + s.Name }
+
 // socket is a node's containerd.
 func (s *State) socket(n Node) string { return s.nodePath(n, "containerd.sock") }
 

@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"context"
+	"path/filepath"
 	"sort"
 
+	"github.com/salvor-io/salvor/hack/cluster/internal/paths"
 	"github.com/salvor-io/salvor/hack/cluster/internal/proc"
 )
 
@@ -84,3 +86,19 @@ func (s *State) Status(ctx context.Context) Status {
 	}
 	return st
 }
+
+// All lists the clusters that have state on this machine; what cannot be read
+// is left out.
+func All() []*State {
+	files, _ := filepath.Glob(filepath.Join(paths.State(), "*", "cluster.json"))
+	var all []*State
+	for _, file := range files {
+		if s, err := Load(filepath.Base(filepath.Dir(file))); err == nil {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// Running tells whether the API server's process lives.
+func (s *State) Running() bool { return s.running("apiserver") }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -117,7 +118,28 @@ func (r *starter) prepareHost(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := host.HairpinTable(ctx, r.table(), r.otherNetworks()); err != nil {
+		return err
+	}
+	if !r.Forwarding && host.ForwardDrops(ctx) {
+		r.Forwarding = true
+		if err := r.save(); err != nil {
+			return err
+		}
+	}
+	if r.Forwarding {
+		return host.ForwardRules(ctx, r.PodCIDR, true)
+	}
 	return nil
+}
+
+// otherNetworks are those of all nodes but the first, which is kube-proxy's.
+func (s *State) otherNetworks() []netip.Prefix {
+	var networks []netip.Prefix
+	for _, n := range s.Nodes[1:] {
+		networks = append(networks, n.Network)
+	}
+	return networks
 }
 
 // controlPlane starts etcd and what stands upon it, and waits until the API

@@ -192,3 +192,27 @@ func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
 }
+
+// Controllers lists the controllers that groups can be made in.
+func Controllers() []string {
+	if CgroupV2() {
+		data, _ := os.ReadFile(filepath.Join(cgroupRoot, "cgroup.controllers"))
+		return strings.Fields(string(data))
+	}
+	entries, _ := os.ReadDir(cgroupRoot)
+	var names []string
+	for _, e := range entries {
+		if isFile(filepath.Join(cgroupRoot, e.Name(), "cgroup.procs")) {
+			names = append(names, strings.Split(e.Name(), ",")...)
+		}
+	}
+	return names
+}
+
+// CgroupProbe is a folder that must be writable to make groups.
+func CgroupProbe() string {
+	if dirs, err := hierarchies(); err == nil && len(dirs) > 0 {
+		return dirs[0]
+	}
+	return cgroupRoot
+}

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os/exec"
 	"strings"
@@ -41,6 +42,40 @@ func DeleteTables(ctx context.Context, names []string) error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// HairpinTable writes a table that lets a pod of the given networks reach
+// itself through a service address. kube-proxy does that for the pods of its
+// own node only, and here one kube-proxy serves all nodes.
+func HairpinTable(ctx context.Context, table string, networks []netip.Prefix) error {
+	if len(networks) == 0 {
+		return DeleteTables(ctx, []string{"ip " + table})
+	}
+	var elements []string
+	for _, network := range networks {
+		for a := Gateway(network).Next(); network.Contains(a); a = a.Next() {
+			elements = append(elements, a.String()+" . "+a.String())
+		}
+	}
+	script := fmt.Sprintf(`add table ip %[1]s
+delete table ip %[1]s
+table ip %[1]s {
+  set self {
+    type ipv4_addr . ipv4_addr
+    elements = { %[2]s }
+  }
+  chain postrouting {
+    type nat hook postrouting priority srcnat + 10
+    ct status dnat ip saddr . ip daddr @self masquerade
+  }
+}
+`, table, strings.Join(elements, ", "))
+	cmd := exec.CommandContext(ctx, "nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(script)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("nft: %w: %s", err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }
