@@ -4,7 +4,6 @@
 package manifest
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -64,24 +63,6 @@ func DecodeCheckpoint(key string, raw []byte) (*State, error) {
 	}
 	s.reindex()
 	return s, nil
-}
-
-// MarshalJSON writes the version as a decimal string: 64 bits do not survive
-// the numbers of other languages.
-func (v Version) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprintf("%d", uint64(v))) }
-
-// UnmarshalJSON reads a decimal string.
-func (v *Version) UnmarshalJSON(b []byte) error {
-	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
-		return err
-	}
-	var n uint64
-	if _, err := fmt.Sscanf(s, "%d", &n); err != nil || fmt.Sprintf("%d", n) != s {
-		return fmt.Errorf("%w: version %q", envelope.ErrMalformed, s)
-	}
-	*v = Version(n)
-	return nil
 }
 
 func objectError(key string, err error) *ObjectError {
