@@ -22,10 +22,17 @@
 //
 // # Provider answers, translated once
 //
-//	             Created   Exists                Retry                  Unknown
-//	S3           200       412                   409, 429, 503          other 5xx, timeout, reset
-//	file         linkat    EEXIST                -                      fsync of the directory failed
-//	memory       inserted  present               -                      -
+// At the edge, by a table per provider; nothing above a driver knows a code.
 //
-// The acceptance suite in objstoretest holds every driver to this text.
+//	             Created   Exists     Retry: proven that nothing landed     Unknown: all else
+//	S3           200       412        409, 429, 503 SlowDown, 3xx, 400,     other 5xx, timeout, reset,
+//	                                  401, 403, 404; no connection          a proxy's 503
+//	file         linkat    EEXIST     an error before linkat (ENOSPC, ...)  fsync of the directory failed
+//	memory       inserted  present    -                                     -
+//
+// Retry is a proof, not a promise that it will work: with ErrAccessDenied or
+// ErrNoSuchBucket a person has to act first. A caller bounds its tries.
+//
+// The acceptance suite in objstoretest holds every driver to this text; Probe asks
+// a store that somebody else runs.
 package objstore

@@ -27,7 +27,6 @@ type Proxy struct {
 	requests []string // "PUT /bucket/key", in order of arrival
 	strip    bool
 	drop     func(*http.Request) bool
-	answer   func(*http.Request) int
 }
 
 // StartProxy starts a proxy before s and ends it with the test.
@@ -58,10 +57,7 @@ func StartProxy(t testing.TB, s *Server) *Proxy {
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if status := p.arrive(r); status != 0 {
-			w.WriteHeader(status)
-			return
-		}
+		p.arrive(r)
 		forward.ServeHTTP(w, r)
 	}))
 	t.Cleanup(front.Close)
@@ -88,14 +84,10 @@ func sign(s *Server, r *http.Request) error {
 	return signer.SignHTTP(r.Context(), keys, r, r.Header.Get("X-Amz-Content-Sha256"), "s3", s.Region, time.Now())
 }
 
-func (p *Proxy) arrive(r *http.Request) int {
+func (p *Proxy) arrive(r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.requests = append(p.requests, r.Method+" "+r.URL.Path)
-	if p.answer == nil {
-		return 0
-	}
-	return p.answer(r)
 }
 
 // StripIfNoneMatch takes the condition out of every request from now on.
@@ -108,10 +100,6 @@ func (p *Proxy) DropAnswers(match func(*http.Request) bool) {
 	defer p.mu.Unlock()
 	p.drop = match
 }
-
-// Answer has the proxy answer requests itself, with the status that f returns and
-// no body; 0 lets a request through. nil ends it.
-func (p *Proxy) Answer(f func(*http.Request) int) { p.mu.Lock(); defer p.mu.Unlock(); p.answer = f }
 
 // Requests returns what arrived so far, as "PUT /bucket/key".
 func (p *Proxy) Requests() []string {

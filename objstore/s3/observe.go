@@ -108,7 +108,7 @@ func (c *call) wrap(v Verdict, err error) error {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		// Ours, not the caller's: his context has not ended, and he must not see it so.
-		return fmt.Errorf("%s: no answer within %s from %s: %s", prefix, c.b.o.CallTimeout, c.b.where, err.Error())
+		return fmt.Errorf("%s in %s: no answer in time (limits: %s for an answer, %s for a call): %s", prefix, c.b.where, c.b.o.AnswerTimeout, c.b.o.CallTimeout, err.Error())
 	}
 	if v.Hint != "" {
 		err = fmt.Errorf("%s: %w", v.Hint, err)

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/smithy-go/logging"
 )
 
 // Options says where the bucket is and who asks. Only Bucket is needed on AWS.
@@ -45,7 +46,8 @@ type Options struct {
 	// They are read again every minute, so that a rotated one is taken up.
 	CredentialsDir string
 
-	// CA is a bundle of PEM certificates to trust besides those of the host.
+	// CA is a bundle of PEM certificates to trust besides those of the host. Empty:
+	// the file that AWS_CA_BUNDLE names, if any.
 	CA []byte
 
 	// DialTimeout bounds finding and connecting to the server; 5 s when zero.
@@ -80,6 +82,12 @@ func (o Options) withDefaults() (Options, error) {
 	if (o.AccessKeyID == "") != (o.SecretAccessKey == "") {
 		return o, errors.New("s3: an access key id and a secret access key belong together; one is missing")
 	}
+	if bundle := os.Getenv("AWS_CA_BUNDLE"); len(o.CA) == 0 && bundle != "" {
+		var err error
+		if o.CA, err = os.ReadFile(bundle); err != nil {
+			return o, fmt.Errorf("s3: read AWS_CA_BUNDLE: %w", err)
+		}
+	}
 	setDefault(&o.DialTimeout, 5*time.Second)
 	setDefault(&o.AnswerTimeout, 15*time.Second)
 	setDefault(&o.CallTimeout, 60*time.Second)
@@ -97,7 +105,7 @@ func setDefault[T comparable](field *T, value T) {
 
 // config returns the SDK's configuration. With credentials given nothing else is
 // asked: a tenant's bucket is never opened with the identity of this process.
-func (o Options) config(ctx context.Context, client *http.Client) (aws.Config, error) {
+func (o Options) config(ctx context.Context) (aws.Config, error) {
 	var given aws.CredentialsProvider
 	switch {
 	case o.AccessKeyID != "":
@@ -106,9 +114,9 @@ func (o Options) config(ctx context.Context, client *http.Client) (aws.Config, e
 		given = aws.NewCredentialsCache(dirCredentials{o.CredentialsDir})
 	}
 	if given != nil && o.Region != "" {
-		return aws.Config{Region: o.Region, Credentials: given, HTTPClient: client}, nil
+		return aws.Config{Region: o.Region, Credentials: given}, nil
 	}
-	load := []func(*config.LoadOptions) error{config.WithHTTPClient(client)}
+	load := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})} // a library returns, it does not log
 	if o.Region != "" {
 		load = append(load, config.WithRegion(o.Region))
 	}

@@ -48,7 +48,7 @@ func Open(ctx context.Context, o Options) (*Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := o.config(ctx, client)
+	cfg, err := o.config(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (b *Bucket) common(so *s3.Options) {
 	so.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 	so.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	so.AppID = "salvor"
-	so.Logger = logging.Nop{} // a library returns, it does not log
+	so.Logger = logging.Nop{}
 }
 
 // Close implements objstore.Bucket.

@@ -1,0 +1,195 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package rooturl opens the bucket that a root's URL names. It is what --root and
+// the root of a WALStore take:
+//
+//	file:///var/lib/salvor        a directory; made when it is missing
+//	file:./data                   one relative to the working directory
+//	mem://name                    in this process; the same name is the same bucket
+//	s3://bucket/prefix            a bucket of S3, or a prefix in one, with
+//	  ?endpoint=http://host:port  a server that is not AWS
+//	  &region=eu-central-1
+//	  &path_style=true            host/bucket/key; the default where endpoint is set
+//	  &ca_file=/path/ca.pem       certificates to trust besides those of the host
+//	  &credentials_dir=/path      files AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+//
+// Credentials are never in the URL: it stands in logs, process lists and resources.
+package rooturl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/objstore/file"
+	"github.com/salvor-io/salvor/objstore/mem"
+	"github.com/salvor-io/salvor/objstore/s3"
+)
+
+// Schemes are the schemes that Open knows.
+var Schemes = []string{"file", "mem", "s3"}
+
+// UnknownSchemeError says that no driver has the scheme.
+type UnknownSchemeError struct{ Scheme string }
+
+// Error implements error.
+func (e *UnknownSchemeError) Error() string {
+	return fmt.Sprintf("unknown scheme %q: a root begins with one of %s://", e.Scheme, strings.Join(Schemes, "://, "))
+}
+
+// ErrInvalid is wrapped when a URL has a scheme that is known and cannot be used.
+var ErrInvalid = errors.New("invalid root URL")
+
+// Options are given to the driver that the URL names. Where a URL says something
+// too, the URL wins.
+type Options struct {
+	S3   s3.Options
+	File file.Options
+	// Mem counts when a mem:// name is opened for the first time.
+	Mem mem.Options
+}
+
+// Open returns the bucket that root names. Nothing is asked of an S3 server yet.
+// Errors: *UnknownSchemeError, ErrInvalid, and those of the drivers.
+func Open(ctx context.Context, root string, o Options) (objstore.Bucket, error) {
+	u, err := url.Parse(root)
+	if err != nil {
+		// The parser quotes what it was given, and that may hold a password.
+		return nil, fmt.Errorf("%w: it cannot be parsed as scheme://name", ErrInvalid)
+	}
+	if u.User != nil {
+		return nil, fmt.Errorf("%w: credentials do not belong into the URL: use credentials_dir, or the environment", ErrInvalid)
+	}
+	if u.Fragment != "" {
+		return nil, fmt.Errorf("%w: %q: '#' has no meaning here", ErrInvalid, root)
+	}
+	switch u.Scheme {
+	case "file":
+		return openFile(u, o.File)
+	case "mem":
+		return openMem(u, o.Mem)
+	case "s3":
+		return openS3(ctx, u, o.S3)
+	default:
+		return nil, &UnknownSchemeError{Scheme: u.Scheme}
+	}
+}
+
+func openFile(u *url.URL, o file.Options) (objstore.Bucket, error) {
+	if err := onlyParameters(u); err != nil {
+		return nil, err
+	}
+	if u.Host != "" {
+		return nil, fmt.Errorf("%w: %q: a directory has three slashes, file:///path, or none, file:path", ErrInvalid, u)
+	}
+	path := u.Path
+	if path == "" {
+		var err error
+		if path, err = url.PathUnescape(u.Opaque); err != nil || path == "" {
+			return nil, fmt.Errorf("%w: %q: no directory", ErrInvalid, u)
+		}
+	}
+	b, err := file.Open(path, o)
+	if err != nil {
+		return nil, err // not a typed nil in an interface
+	}
+	return b, nil
+}
+
+var (
+	memMu      sync.Mutex
+	memBuckets = map[string]*mem.Bucket{}
+)
+
+func openMem(u *url.URL, o mem.Options) (objstore.Bucket, error) {
+	if err := onlyParameters(u); err != nil {
+		return nil, err
+	}
+	if u.Host == "" {
+		return nil, fmt.Errorf("%w: %q: a bucket in memory has a name, mem://name", ErrInvalid, u)
+	}
+	memMu.Lock()
+	defer memMu.Unlock()
+	b := memBuckets[u.Host]
+	if b == nil {
+		b = mem.New(o)
+		memBuckets[u.Host] = b
+	}
+	return below(u, b)
+}
+
+func openS3(ctx context.Context, u *url.URL, o s3.Options) (objstore.Bucket, error) {
+	if err := onlyParameters(u, "endpoint", "region", "path_style", "ca_file", "credentials_dir"); err != nil {
+		return nil, err
+	}
+	if u.Host == "" {
+		return nil, fmt.Errorf("%w: %q: no bucket, s3://bucket/prefix", ErrInvalid, u)
+	}
+	q := u.Query()
+	o.Bucket = u.Host
+	if v := q.Get("endpoint"); v != "" {
+		o.Endpoint, o.PathStyle = v, true
+	}
+	if v := q.Get("region"); v != "" {
+		o.Region = v
+	}
+	if v := q.Get("path_style"); v != "" {
+		var err error
+		if o.PathStyle, err = strconv.ParseBool(v); err != nil {
+			return nil, fmt.Errorf("%w: path_style=%q: must be true or false", ErrInvalid, v)
+		}
+	}
+	if v := q.Get("credentials_dir"); v != "" {
+		o.CredentialsDir = v
+	}
+	if v := q.Get("ca_file"); v != "" {
+		var err error
+		if o.CA, err = os.ReadFile(v); err != nil {
+			return nil, fmt.Errorf("read ca_file: %w", err)
+		}
+	}
+	b, err := s3.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return below(u, b)
+}
+
+// below returns the part of b that the path of the URL names.
+func below(u *url.URL, b objstore.Bucket) (objstore.Bucket, error) {
+	prefix := strings.Trim(u.Path, "/")
+	if prefix == "" {
+		return b, nil
+	}
+	if err := objstore.CheckKey(prefix); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: %q: %w", ErrInvalid, u, err), b.Close())
+	}
+	return objstore.Prefix(b, prefix), nil
+}
+
+// onlyParameters refuses what would be silently ignored otherwise.
+func onlyParameters(u *url.URL, known ...string) error {
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return fmt.Errorf("%w: %q: %w", ErrInvalid, u, err)
+	}
+	for name, values := range q {
+		switch {
+		case !slices.Contains(known, name) && len(known) == 0:
+			return fmt.Errorf("%w: parameter %q: %s:// takes none", ErrInvalid, name, u.Scheme)
+		case !slices.Contains(known, name):
+			return fmt.Errorf("%w: parameter %q: %s:// takes %s", ErrInvalid, name, u.Scheme, strings.Join(known, ", "))
+		case len(values) > 1:
+			return fmt.Errorf("%w: parameter %q is given %d times", ErrInvalid, name, len(values))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rooturl_test
+
+import (
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/objstore/file"
+	"github.com/salvor-io/salvor/objstore/objstoretest"
+	"github.com/salvor-io/salvor/objstore/rooturl"
+	"github.com/salvor-io/salvor/objstore/s3"
+)
+
+func open(t *testing.T, root string, o rooturl.Options) objstore.Bucket {
+	t.Helper()
+	b, err := rooturl.Open(t.Context(), root, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	return b
+}
+
+func put(t *testing.T, b objstore.Bucket, key string) {
+	t.Helper()
+	if r, err := b.PutIfAbsent(t.Context(), key, nil, "a"); r.Outcome != objstore.Created {
+		t.Fatalf("%v, %v", r.Outcome, err)
+	}
+}
+
+func has(t *testing.T, b objstore.Bucket, key string) bool {
+	t.Helper()
+	_, err := b.Get(t.Context(), key)
+	if err != nil && !errors.Is(err, objstore.ErrNotFound) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+func TestADirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "with space", "root")
+	put(t, open(t, (&url.URL{Scheme: "file", Path: dir}).String(), rooturl.Options{}), "a/b")
+	if _, err := os.Stat(filepath.Join(dir, "a", "b")); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(filepath.Dir(dir))
+	if !has(t, open(t, "file:root", rooturl.Options{}), "a/b") || !has(t, open(t, "file:./root", rooturl.Options{}), "a/b") {
+		t.Error("the relative directory is another one")
+	}
+	_, err := rooturl.Open(t.Context(), "file:///no/such/root", rooturl.Options{File: file.Options{MustExist: true}})
+	if !errors.Is(err, objstore.ErrNoSuchBucket) {
+		t.Errorf("%v; want ErrNoSuchBucket", err)
+	}
+}
+
+func TestMemoryIsNamedInTheProcess(t *testing.T) {
+	one := open(t, "mem://"+strings.ToLower(t.Name()), rooturl.Options{})
+	put(t, one, "tenant/k")
+	_ = one.Close()
+	if !has(t, open(t, "mem://"+strings.ToLower(t.Name())+"/tenant/", rooturl.Options{}), "k") {
+		t.Error("the same name is another bucket")
+	}
+	if has(t, open(t, "mem://another", rooturl.Options{}), "tenant/k") {
+		t.Error("another name is the same bucket")
+	}
+}
+
+func TestABucketOfAServer(t *testing.T) {
+	server := objstoretest.StartGofakes3(t)
+	name := server.NewBucket(t)
+	keys := rooturl.Options{S3: s3.Options{AccessKeyID: server.AccessKeyID, SecretAccessKey: server.SecretAccessKey}}
+	query := "?endpoint=" + url.QueryEscape(server.Endpoint) + "&region=us-east-1&path_style=true"
+	put(t, open(t, "s3://"+name+"/a/b/"+query, keys), "k")
+	if !has(t, open(t, "s3://"+name+query, keys), "a/b/k") || !has(t, open(t, "s3://"+name+"/a?endpoint="+server.Endpoint, keys), "b/k") {
+		t.Error("the prefix is not where it belongs")
+	}
+	// A mounted Secret.
+	dir := t.TempDir()
+	_ = os.WriteFile(filepath.Join(dir, "AWS_ACCESS_KEY_ID"), []byte("id"), 0o600)
+	_ = os.WriteFile(filepath.Join(dir, "AWS_SECRET_ACCESS_KEY"), []byte("secret"), 0o600)
+	if !has(t, open(t, "s3://"+name+query+"&credentials_dir="+dir, rooturl.Options{}), "a/b/k") {
+		t.Error("not read with the mounted credentials")
+	}
+}
+
+func TestAnUnknownSchemeNamesTheKnownOnes(t *testing.T) {
+	for _, root := range []string{"gs://bucket", "http://host/x", "/a/path", ""} {
+		_, err := rooturl.Open(t.Context(), root, rooturl.Options{})
+		var unknown *rooturl.UnknownSchemeError
+		if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "file://, mem://, s3://") {
+			t.Errorf("%q: %v", root, err)
+		}
+	}
+}
+
+func TestWhatWouldBeIgnoredIsRefused(t *testing.T) {
+	for root, word := range map[string]string{
+		"file://data/x":                    "three slashes",
+		"file://":                          "no directory",
+		"file:///tmp/x?sync=false":         "sync",
+		"mem://":                           "name",
+		"mem://x?page=3":                   "takes none",
+		"mem://x/../y":                     "segment",
+		"s3://":                            "no bucket",
+		"s3://b?regoin=x":                  "regoin",
+		"s3://b?region=x&region=y":         "2 times",
+		"s3://b?path_style=maybe&region=x": "true or false",
+		"s3://b/a//b?region=x":             "segment",
+		"s3://b/x#y":                       "'#'",
+		"s3://id:hunter2@b/x":              "credentials",
+		"s3://b?endpoint=host:1":           "must be a URL",
+		"s3://b?ca_file=/no/such/file":     "ca_file",
+		"s3://id:hunter2@b/%zz":            "cannot be parsed",
+	} {
+		b, err := rooturl.Open(t.Context(), root, rooturl.Options{})
+		if err == nil || b != nil || !strings.Contains(err.Error(), word) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: %v", root, err)
+		}
+	}
+}
