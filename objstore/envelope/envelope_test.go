@@ -29,7 +29,7 @@ func TestGoldenBytes(t *testing.T) {
 	if format, err := envelope.Decode("manifest", 1, []byte(golden), &got); err != nil || format != 1 || got != (body{"s", 42}) {
 		t.Fatalf("%+v, %d, %v", got, format, err)
 	}
-	h, off, err := envelope.ParseHeader([]byte(golden)[:envelope.HeaderMax])
+	h, off, err := envelope.ParseHeader([]byte(golden[:strings.IndexByte(golden, 10)+1]))
 	if err != nil || h.Kind != "manifest" || h.Digest != envelope.Digest([]byte(golden)[off:]) {
 		t.Fatalf("the header alone: %+v, %v", h, err)
 	}
