@@ -24,7 +24,8 @@ type Appended struct {
 // AppendOnce records how an operation ended, unless the trail has it already.
 // since is a head from before the outcome was decided (the one in the operation's
 // own publication, or in the sidecar's base); only later objects are searched.
-// The zero Head searches all.
+// The zero Head searches all there is, which is right and slow: every publication
+// carries a head so that nobody has to.
 //
 // When err is nil the row was read from the bucket: whatever it is the evidence
 // for may be deleted. ErrUnknown: the row may be there; append again. Any other

@@ -117,28 +117,29 @@ func TestAppendAll(t *testing.T) {
 	mustBeGood(t, b, got[4].Head)
 }
 
-// More than fits in one object goes into as many as it takes.
+// More than fits in one object goes into as many as it takes; what fits in none
+// is refused alone.
 func TestAppendAllSplits(t *testing.T) {
 	b := mem.New(mem.Options{})
 	l := process(t, b, "q", ring(t, "k1"))
-	var rows []Row
-	for i := range 9 {
-		r := forward(fmt.Sprint("op", i))
-		r.Tables = slices.Repeat([]TableChange{{Table: strings.Repeat("t", MaxField), To: strings.Repeat("v", MaxField)}}, 150)
-		rows = append(rows, r)
+	big := func(op string, bytes int) Row {
+		r := forward(op)
+		one := TableChange{Table: strings.Repeat("t", MaxField), From: strings.Repeat("v", MaxField), To: strings.Repeat("v", MaxField)}
+		r.Tables = slices.Repeat([]TableChange{one}, bytes/(3*MaxField))
+		return r
 	}
-	rows[4].Tables = slices.Repeat(rows[4].Tables, 30) // some 9 MB: no object takes it
-	rows[7].Tables = slices.Repeat(rows[7].Tables, 10) // alone in an object of 3 MB
-	got, err := l.AppendAll(t.Context(), rows, Head{})
+	got, err := l.AppendAll(t.Context(), []Row{
+		big("a", MaxBatch/3), big("b", MaxBatch/3), big("c", MaxBatch/2), big("d", objstore.MaxObject+1), big("e", 2*MaxBatch), forward("f"),
+	}, Head{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, a := range got {
-		if (a.Err != nil) != (i == 4) {
+		if errors.Is(a.Err, ErrInvalidRow) != (i == 3) || a.Err != nil != (i == 3) {
 			t.Errorf("row %d: %v", i, a.Err)
 		}
 	}
-	if p := picture(t, b); p != "op0 op1 op2 | op3 op5 op6 | op7 | op8" {
+	if p := picture(t, b); p != "a b | c | e | f" {
 		t.Errorf("chain is %q", p)
 	}
 	mustBeGood(t, b, got[0].Head)

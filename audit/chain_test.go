@@ -205,7 +205,7 @@ func edit(t testing.TB, b objstore.Bucket, n uint64, f func([]Row) []Row) {
 	put(t, b, n, body)
 }
 
-// seal makes hash and MAC fit, with a key or (nil) with a guess.
+// reseal makes hash and MAC fit, with a key or (nil) with a guess.
 func reseal(r Row, key []byte) Row {
 	c := newChecker("main", "", nil)
 	sum := c.hash(&r)
