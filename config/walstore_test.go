@@ -1,0 +1,199 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/salvor-io/salvor/api/v1alpha1"
+	"github.com/salvor-io/salvor/test/contract"
+)
+
+// adopted is the smallest WALStore there is.
+const adopted = `
+apiVersion: recovery.salvor.io/v1alpha1
+kind: WALStore
+metadata: {name: orders, namespace: default}
+spec:
+  root: {uri: "s3://stores/orders", credentials: {secretRef: {name: orders-root}}}
+  workload: {statefulSetName: orders}
+  audit: {keySecretRef: {name: orders-audit}}
+`
+
+const managed = `
+apiVersion: recovery.salvor.io/v1alpha1
+kind: WALStore
+metadata: {name: orders, namespace: default}
+spec:
+  root: {uri: "s3://stores/orders", credentials: {secretRef: {name: orders-root}}}
+  managed: {}
+  audit: {keySecretRef: {name: orders-audit}}
+`
+
+// Every invalid WALStore is refused by a plain API server, with a sentence that
+// says what to write instead.
+func TestInvalidWALStoresAreRefused(t *testing.T) {
+	contract.Row(t, 144)
+	s := server(t)
+	a, m := parse(t, adopted), parse(t, managed)
+	local := a.with("spec.root", map[string]any{"uri": "file:///var/lib/store"})
+	const (
+		scheme   = "the root must be s3://BUCKET/PREFIX"
+		spelling = "a root has one spelling"
+		bucket   = "an S3 root is s3:// and a bucket's name"
+		query    = "a root's URI has no query"
+		belong   = "credentials, endpoint, region and pathStyle belong to s3:// roots"
+		name     = "a WALStore's name has at most 52"
+		one      = "set exactly one of workload (pods that are there already) and managed"
+		endpoint = "the endpoint must be http:// or https:// with a host"
+	)
+	for _, c := range []struct {
+		name string
+		o    object
+		says string
+	}{
+		{"a root on http", a.with("spec.root.uri", "https://stores/orders"), scheme},
+		{"a root without a scheme", a.with("spec.root.uri", "stores/orders"), scheme},
+		{"a root on a store that is not built yet", a.with("spec.root.uri", "gs://stores/orders"), scheme},
+		{"the scheme in capitals", a.with("spec.root.uri", "S3://stores/orders"), scheme},
+		{"settings in a query", a.with("spec.root.uri", "s3://stores/orders?region=x"), query},
+		{"a password in the URI", a.with("spec.root.uri", "s3://key:secret@stores/orders"), query},
+		{"a slash at the end", a.with("spec.root.uri", "s3://stores/orders/"), spelling},
+		{"an empty segment", a.with("spec.root.uri", "s3://stores//orders"), spelling},
+		{"a way out", a.with("spec.root.uri", "s3://stores/a/../orders"), spelling},
+		{"a way out at the end", a.with("spec.root.uri", "s3://stores/a/.."), spelling},
+		{"a bucket's name in capitals", a.with("spec.root.uri", "s3://Stores/orders"), bucket},
+		{"no bucket", a.with("spec.root.uri", "s3:///orders"), bucket},
+		{"a space in the prefix", a.with("spec.root.uri", "s3://stores/or ders"), bucket},
+		{"a relative directory", local.with("spec.root.uri", "file://lib/store"), "a directory root is file:// and an absolute path"},
+		{"a memory root with a path", local.with("spec.root.uri", "mem://a/b"), "a memory root is mem:// and a name"},
+		{"no root", a.with("spec.root.uri", nil), "spec.root.uri: Required value"},
+		{"a root that is too long", a.with("spec.root.uri", "s3://stores/"+strings.Repeat("x", 512)), "Too long: may not be more than 512"},
+
+		{"S3 without credentials", a.with("spec.root.credentials", nil), "an s3:// root needs credentials.secretRef"},
+		{"a directory with credentials", local.with("spec.root.credentials", map[string]any{"secretRef": map[string]any{"name": "x"}}), belong},
+		{"a directory with an endpoint", local.with("spec.root.endpoint", "http://x"), belong},
+		{"a directory with a region", local.with("spec.root.region", "x"), belong},
+		{"a directory with pathStyle", local.with("spec.root.pathStyle", true), belong},
+		{"a Secret without a name", a.with("spec.root.credentials.secretRef.name", ""), "should be at least 1 chars long"},
+		{"an endpoint without a scheme", a.with("spec.root.endpoint", "s3.example.net"), endpoint},
+		{"an endpoint with a path", a.with("spec.root.endpoint", "https://s3.example.net/bucket"), endpoint},
+		{"an endpoint with a password", a.with("spec.root.endpoint", "https://u:p@s3.example.net"), endpoint},
+		{"a region with a slash", a.with("spec.root.region", "a/b"), "spec.root.region in body should match"},
+		{"no time for a request", a.with("spec.root.requestTimeout", "1ms"), "requestTimeout must be between 100ms and 5m"},
+		{"a day for a request", a.with("spec.root.requestTimeout", "24h"), "requestTimeout must be between 100ms and 5m"},
+		{"a timeout in words", a.with("spec.root.requestTimeout", "1 day"), "spec.root.requestTimeout in body should match"},
+
+		{"no pods", a.with("spec.workload", nil), one},
+		{"pods of both kinds", a.with("spec.managed", map[string]any{}), one},
+		{"a workload without a name", a.with("spec.workload.statefulSetName", nil), "spec.workload.statefulSetName: Required value"},
+		{"no replicas", m.with("spec.managed.replicas", int64(0)), "should be greater than or equal to 1"},
+		{"too many replicas", m.with("spec.managed.replicas", int64(101)), "should be less than or equal to 100"},
+		{"a hasty checkpoint", m.with("spec.managed.checkpointInterval", "1ms"), "checkpointInterval must be between 100ms and 1h"},
+		{"an unknown pull policy", m.with("spec.managed.imagePullPolicy", "Sometimes"), `supported values: "Always", "IfNotPresent", "Never"`},
+		{"a size in words", m.with("spec.managed.storage.size", "big"), "spec.managed.storage.size in body should match"},
+		{"an orphan at once", a.with("spec.recovery.orphanAfter", "0s"), "orphanAfter must be between 1s and 24h"},
+		{"a port beyond the last", a.with("spec.control.port", int64(65536)), "should be less than or equal to 65535"},
+		{"no audit key", a.with("spec.audit", nil), "spec.audit: Required value"},
+
+		{"a name that is no Service's", a.with("metadata.name", "9orders"), name},
+		{"a name with a dot", a.with("metadata.name", "orders.eu"), name},
+		{"a name that is too long for its pods", a.with("metadata.name", strings.Repeat("o", 53)), name},
+	} {
+		t.Run(c.name, func(t *testing.T) { refuses(t, s.create(t.Context(), c.o, client.DryRunAll), c.says) })
+	}
+}
+
+// What is built later is not in the schema: a field of it is an unknown field.
+func TestWhatIsNotBuiltIsNoField(t *testing.T) {
+	contract.Row(t, 144)
+	s := server(t)
+	a := parse(t, adopted)
+	for _, path := range []string{
+		"spec.recovery.policy", "spec.recovery.rollBack", "spec.windows", "spec.hooks", "spec.workload.selector",
+		"spec.root.credentials.serviceAccountName", "spec.audit.archive",
+	} {
+		err := s.create(t.Context(), a.with(path, "x"), client.DryRunAll)
+		if err == nil || !strings.Contains(err.Error(), `unknown field "`+path+`"`) {
+			t.Errorf("%s: got %v", path, err)
+		}
+	}
+}
+
+// Every spelling that should do is accepted.
+func TestValidWALStoresAreAccepted(t *testing.T) {
+	contract.Row(t, 144)
+	s := server(t)
+	a, m := parse(t, adopted), parse(t, managed)
+	local := a.with("spec.root", map[string]any{"uri": "file:///var/lib/store"})
+	for name, o := range map[string]object{
+		"the smallest":               a,
+		"the smallest managed":       m,
+		"a bucket without a prefix":  a.with("spec.root.uri", "s3://stores"),
+		"dots in the bucket":         a.with("spec.root.uri", "s3://my.stores-1/a/b_c.d=e"),
+		"hidden directories":         a.with("spec.root.uri", "s3://stores/.a/..b/c."),
+		"an endpoint with a port":    a.with("spec.root.endpoint", "http://10.0.0.1:7070"),
+		"an endpoint with its slash": a.with("spec.root.endpoint", "https://s3.example.net/"),
+		"a directory":                local,
+		"memory":                     local.with("spec.root.uri", "mem://test"),
+		"a timeout in two units":     a.with("spec.root.requestTimeout", "1m30s"),
+		"half a second":              a.with("spec.root.requestTimeout", "0.5s"),
+		"a suspended store":          a.with("spec.suspend", true),
+		"the longest name":           a.with("metadata.name", strings.Repeat("o", 52)),
+		"a name of one letter":       a.with("metadata.name", "o"),
+		"an amount without a unit":   m.with("spec.managed.storage.size", int64(1<<30)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := s.create(t.Context(), o, client.DryRunAll); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// What a user leaves out is written into the object, so that everybody reads the
+// same; and it is what the constants of the package say.
+func TestWALStoreDefaults(t *testing.T) {
+	contract.Row(t, 144)
+	s := server(t)
+	u := parse(t, managed).unstructured()
+	if err := s.Create(t.Context(), u, client.DryRunAll); err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.Marshal(u.Object["spec"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"audit":{"keySecretRef":{"name":"orders-audit"}},"control":{"port":8411},` +
+		`"managed":{"checkpointInterval":"10s","replicas":3,"storage":{"size":"1Gi"}},"recovery":{"orphanAfter":"5m"},` +
+		`"root":{"credentials":{"secretRef":{"name":"orders-root"}},"requestTimeout":"10s","uri":"s3://stores/orders"}}`
+	if string(got) != want {
+		t.Errorf("defaults:\n got %s\nwant %s", got, want)
+	}
+
+	var store v1alpha1.WALStore
+	fill(t, u, &store)
+	if store.Spec.Control.Port != v1alpha1.DefaultControlPort || store.Spec.Managed.Replicas != v1alpha1.DefaultReplicas ||
+		store.Spec.Managed.CheckpointInterval.Duration != v1alpha1.DefaultCheckpointInterval ||
+		store.Spec.Recovery.OrphanAfter.Duration != v1alpha1.DefaultOrphanAfter ||
+		store.Spec.Root.RequestTimeout.Duration != v1alpha1.DefaultRequestTimeout {
+		t.Errorf("the constants of names.go differ from the schema's defaults: %+v", store.Spec)
+	}
+}
+
+func fill(t *testing.T, u *unstructured.Unstructured, into any) {
+	t.Helper()
+	raw, err := u.MarshalJSON()
+	if err == nil {
+		err = json.Unmarshal(raw, into)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
