@@ -68,11 +68,16 @@ type Question struct {
 	GivenUp bool
 	// PendingSince is when the operation was first seen; zero: only now.
 	PendingSince time.Time
+	// OrphanAfter of the writer's store; zero: that of the Options.
+	OrphanAfter time.Duration
 }
 
 // judge is the table: the strongest evidence first. It knows nothing of fleets
 // and limits.
 func (f *facts) judge(q Question, now time.Time, o Options) Verdict {
+	if q.OrphanAfter > 0 {
+		o.OrphanAfter = q.OrphanAfter
+	}
 	switch {
 	case f.streaming():
 		v := Verdict{State: Alive, Reason: Streaming, Since: f.stream.since}

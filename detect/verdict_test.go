@@ -107,6 +107,17 @@ func TestOneWriter(t *testing.T) {
 	}
 }
 
+func TestAStoreMaySayWhenItsWritersAreOrphans(t *testing.T) {
+	d := New(t0, Options{})
+	q := Question{Writer: w0, OrphanAfter: 10 * time.Second}
+	if v := d.Judge(q, t0.Add(9*time.Second)); v.EndEpoch || !v.Again.Equal(t0.Add(10*time.Second)) {
+		t.Errorf("before: %+v", v)
+	}
+	if v := d.Judge(q, t0.Add(10*time.Second)); !v.EndEpoch {
+		t.Errorf("after: %+v", v)
+	}
+}
+
 func TestAHoldEndsWhenItSays(t *testing.T) {
 	d := New(t0, Options{})
 	v := d.Judge(Question{Writer: w0}, t0)
