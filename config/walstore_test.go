@@ -39,7 +39,7 @@ spec:
 // Every invalid WALStore is refused by a plain API server, with a sentence that
 // says what to write instead.
 func TestInvalidWALStoresAreRefused(t *testing.T) {
-	contract.Row(t, 144)
+	contract.Row(t, 144, 163)
 	s := server(t)
 	a, m := parse(t, adopted), parse(t, managed)
 	local := a.with("spec.root", map[string]any{"uri": "file:///var/lib/store"})
@@ -76,7 +76,8 @@ func TestInvalidWALStoresAreRefused(t *testing.T) {
 		{"no root", a.with("spec.root.uri", nil), "spec.root.uri: Required value"},
 		{"a root that is too long", a.with("spec.root.uri", "s3://stores/"+strings.Repeat("x", 512)), "Too long: may not be more than 512"},
 
-		{"S3 without credentials", a.with("spec.root.credentials", nil), "an s3:// root needs credentials.secretRef"},
+		{"the operator's identity for a tenant's server", a.with("spec.root.credentials", nil).with("spec.root.endpoint", "https://s3.example.net"),
+			"an endpoint needs credentials.secretRef"},
 		{"a directory with credentials", local.with("spec.root.credentials", map[string]any{"secretRef": map[string]any{"name": "x"}}), belong},
 		{"a directory with an endpoint", local.with("spec.root.endpoint", "http://x"), belong},
 		{"a directory with a region", local.with("spec.root.region", "x"), belong},
@@ -140,6 +141,7 @@ func TestValidWALStoresAreAccepted(t *testing.T) {
 		"hidden directories":         a.with("spec.root.uri", "s3://stores/.a/..b/c."),
 		"an endpoint with a port":    a.with("spec.root.endpoint", "http://10.0.0.1:7070"),
 		"an endpoint with its slash": a.with("spec.root.endpoint", "https://s3.example.net/"),
+		"an ambient root":            a.with("spec.root.credentials", nil),
 		"a directory":                local,
 		"memory":                     local.with("spec.root.uri", "mem://test"),
 		"a timeout in two units":     a.with("spec.root.requestTimeout", "1m30s"),

@@ -48,7 +48,7 @@ type WALStoreSpec struct {
 
 // Root is a place in object storage, and how to reach it.
 //
-// +kubebuilder:validation:XValidation:rule="!self.uri.startsWith('s3://') || has(self.credentials)",message="an s3:// root needs credentials.secretRef: the operator never uses an identity of its own for a tenant's root"
+// +kubebuilder:validation:XValidation:rule="!self.uri.startsWith('s3://') || has(self.credentials) || !has(self.endpoint)",message="an endpoint needs credentials.secretRef: the operator shows an identity of its own to no server that a tenant names"
 // +kubebuilder:validation:XValidation:rule="self.uri.startsWith('s3://') || !(has(self.credentials) || has(self.endpoint) || has(self.region) || has(self.pathStyle))",message="credentials, endpoint, region and pathStyle belong to s3:// roots"
 type Root struct {
 	// URI of the root: s3://BUCKET or s3://BUCKET/PREFIX. file:///DIRECTORY and
@@ -86,7 +86,9 @@ type Root struct {
 	// +optional
 	PathStyle bool `json:"pathStyle,omitempty"`
 
-	// Credentials for the root. An s3:// root needs them.
+	// Credentials for the root. An s3:// root without them reports
+	// CredentialsMissing, unless the operator was started with --ambient-roots for
+	// it: its own cloud identity opens no other root.
 	// +optional
 	Credentials *Credentials `json:"credentials,omitempty"`
 

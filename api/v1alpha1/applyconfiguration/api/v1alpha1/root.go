@@ -28,7 +28,9 @@ type RootApplyConfiguration struct {
 	// PathStyle puts the bucket into the path (https://host/bucket) instead of the
 	// host name, as most servers other than AWS want it.
 	PathStyle *bool `json:"pathStyle,omitempty"`
-	// Credentials for the root. An s3:// root needs them.
+	// Credentials for the root. An s3:// root without them reports
+	// CredentialsMissing, unless the operator was started with --ambient-roots for
+	// it: its own cloud identity opens no other root.
 	Credentials *CredentialsApplyConfiguration `json:"credentials,omitempty"`
 	// RequestTimeout bounds one request to the object store, a conditional put with
 	// its body included.
