@@ -47,6 +47,10 @@ const instrument = "/test/contract"
 // Hashes returns the content hash of each target, by key. A target that is no
 // package of the module at root any more has none.
 func Hashes(root string, targets []Target) (map[string]string, error) {
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return nil, err
+	}
 	byTags := map[string][]Target{}
 	for _, t := range targets {
 		byTags[t.Tags] = append(byTags[t.Tags], t)
@@ -254,6 +258,10 @@ func (h *hasher) add(lines []string, path string) ([]string, error) {
 // Files hashes files and folders below root, by their paths relative to it. What
 // does not exist counts as absent.
 func Files(root string, paths []string) (string, error) {
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return "", err
+	}
 	h := hasher{root: root, files: map[string]string{}}
 	var lines []string
 	for _, p := range paths {
