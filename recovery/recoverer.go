@@ -66,14 +66,14 @@ func (r *Recoverer) Recover(ctx context.Context, key string, a Authority) (Repor
 		switch {
 		case errors.Is(err, objstore.ErrNotFound):
 			return r.litter(ctx, rep)
-		case isUnreadable(err):
+		case IsUnreadable(err):
 			return refuse(rep, err), nil
 		case err != nil:
 			return rep, fmt.Errorf("read sidecar: %w", err)
 		}
 		rep.Sidecar, rep.Operation = s, s.Operation
 		o, err := observe(ctx, r.m, s)
-		if isUnreadable(err) {
+		if IsUnreadable(err) {
 			return refuse(rep, err), nil
 		}
 		if err != nil {

@@ -183,9 +183,9 @@ func (c *Confirmed) reached(t manifest.TableID) (Reached, bool) {
 	return Reached{}, false
 }
 
-// isUnreadable reports whether err says that the bytes cannot be understood, now
+// IsUnreadable reports whether err says that the bytes cannot be understood, now
 // or ever, by this salvor; everything else is a failure to read.
-func isUnreadable(err error) bool {
+func IsUnreadable(err error) bool {
 	var f *envelope.FormatError
 	var d *envelope.DigestError
 	return errors.Is(err, envelope.ErrMalformed) || errors.As(err, &f) || errors.As(err, &d)

@@ -42,7 +42,7 @@ func (r *Recoverer) Trim(ctx context.Context, keep int) error {
 		switch {
 		case errors.Is(err, objstore.ErrNotFound):
 			continue // its owner finished
-		case isUnreadable(err):
+		case IsUnreadable(err):
 			return nil // its base is unknown: nothing can be trimmed safely
 		case err != nil:
 			return err

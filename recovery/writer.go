@@ -140,7 +140,7 @@ func (w *Writer) pending(ctx context.Context, self manifest.OperationID, tables 
 		}
 		s, err := w.sidecar(ctx, l.Key)
 		switch {
-		case errors.Is(err, objstore.ErrNotFound), isUnreadable(err):
+		case errors.Is(err, objstore.ErrNotFound), IsUnreadable(err):
 			continue
 		case err != nil:
 			return nil, fmt.Errorf("read sidecar %s: %w", l.Key, err)
