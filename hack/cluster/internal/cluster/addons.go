@@ -5,9 +5,10 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"os/exec"
 	"strings"
 	"text/template"
+
+	"github.com/salvor-io/salvor/hack/cluster/internal/host"
 )
 
 //go:embed manifests/*.yaml
@@ -37,7 +38,7 @@ func (s *State) applyAddons(ctx context.Context, kubectl string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, kubectl, "--kubeconfig", s.Kubeconfig(), "apply", "--server-side", "--force-conflicts", "-f", "-")
+	cmd := host.Command(ctx, kubectl, "--kubeconfig", s.Kubeconfig(), "apply", "--server-side", "--force-conflicts", "-f", "-")
 	cmd.Stdin = bytes.NewReader(text)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("kubectl apply: %w: %s", err, strings.TrimSpace(string(out)))

@@ -6,14 +6,22 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 )
+
+// Command prepares a command that ends with this program, however this one
+// ends: a straggler would still change the machine while it is cleaned up.
+func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
 
 // Run runs a command of the machine and puts its words into the error.
 func Run(ctx context.Context, name string, args ...string) ([]byte, error) {
-	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	out, err := Command(ctx, name, args...).CombinedOutput()
 	if err != nil {
 		return out, fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}
@@ -72,9 +80,10 @@ func EnsureBridge(ctx context.Context, name string, network netip.Prefix) error 
 	return err
 }
 
-// LinkExists tells whether the machine has a network link of this name.
+// LinkExists tells whether the machine has a network link of this name. The
+// kernel is asked and not /sys, which shows the name space it was mounted in.
 func LinkExists(name string) bool {
-	_, err := os.Stat("/sys/class/net/" + name)
+	_, err := net.InterfaceByName(name)
 	return err == nil
 }
 
@@ -83,26 +92,29 @@ func DeleteBridge(ctx context.Context, name string) error {
 	if !LinkExists(name) {
 		return nil
 	}
-	ports, err := os.ReadDir("/sys/class/net/" + name + "/brif")
-	if err != nil && !os.IsNotExist(err) {
+	out, err := Run(ctx, "ip", "-j", "link", "show", "master", name)
+	if err != nil {
 		return err
 	}
-	for _, port := range append(portNames(ports), name) {
+	var links []struct {
+		Name string `json:"ifname"`
+	}
+	if len(strings.TrimSpace(string(out))) > 0 { // without links, ip prints nothing
+		if err := json.Unmarshal(out, &links); err != nil {
+			return fmt.Errorf("ip link show master %s: %w", name, err)
+		}
+	}
+	links = append(links, struct {
+		Name string `json:"ifname"`
+	}{name})
+	for _, link := range links {
 		// A pod's link goes by itself when its name space goes: that it is
 		// gone is what matters, not who did it.
-		if _, err := Run(ctx, "ip", "link", "delete", port); err != nil && LinkExists(port) {
+		if _, err := Run(ctx, "ip", "link", "delete", link.Name); err != nil && LinkExists(link.Name) {
 			return err
 		}
 	}
 	return nil
-}
-
-func portNames(entries []os.DirEntry) []string {
-	var names []string
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
-	return names
 }
 
 // Route is one destination this machine knows.
@@ -124,10 +136,11 @@ func Routes(ctx context.Context) ([]Route, error) {
 	return routes, nil
 }
 
-// Overlapping returns the routes that share addresses with a network. The
-// default route and our own links do not count.
+// Overlapping returns the routes that share addresses with a network, one per
+// link. The default route and our own links do not count.
 func Overlapping(network netip.Prefix, routes []Route, own func(dev string) bool) []Route {
 	var hits []Route
+	told := map[string]bool{}
 	for _, r := range routes {
 		if r.Dst == "default" || r.Dst == "" || own(r.Dev) {
 			continue
@@ -140,7 +153,8 @@ func Overlapping(network netip.Prefix, routes []Route, own func(dev string) bool
 			}
 			dst = netip.PrefixFrom(addr, addr.BitLen())
 		}
-		if dst.Bits() > 0 && dst.Overlaps(network) {
+		if dst.Bits() > 0 && dst.Overlaps(network) && !told[r.Dev] {
+			told[r.Dev] = true
 			hits = append(hits, r)
 		}
 	}

@@ -72,7 +72,7 @@ table ip %[1]s {
   }
 }
 `, table, strings.Join(elements, ", "))
-	cmd := exec.CommandContext(ctx, "nft", "-f", "-")
+	cmd := Command(ctx, "nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(script)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("nft: %w: %s", err, strings.TrimSpace(string(out)))

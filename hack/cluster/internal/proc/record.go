@@ -41,14 +41,25 @@ func Identify(pid int) (ID, error) {
 	if err != nil {
 		return ID{}, fmt.Errorf("/proc/%d/stat: %w", pid, err)
 	}
-	if state == "Z" || state == "X" {
-		return ID{}, os.ErrProcessDone // a zombie holds nothing any more
+	if (state == "Z" || state == "X") && threads(pid) <= 1 {
+		// A zombie holds nothing any more. With threads beside it, only its
+		// first thread is one, and files and sockets may still be open.
+		return ID{}, os.ErrProcessDone
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ID{}, err
 	}
 	return ID{PID: pid, Start: start, Boot: strings.TrimSpace(string(boot))}, nil
+}
+
+// threads counts the threads of a process that are left.
+func threads(pid int) int {
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return 0
+	}
+	return len(entries)
 }
 
 // parseStat takes state and start time out of a stat line. The command in
