@@ -13,6 +13,7 @@ import (
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/fault"
 	"github.com/salvor-io/salvor/recovery"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 // scenario is one operation of writer "w", on a root where "a" and "b" hold "old".
@@ -56,6 +57,7 @@ func prepared(w *world) *world {
 // acknowledged is there, the outcome has one entry and at most one audit row, and
 // nothing is left over.
 func TestCrashTable(t *testing.T) {
+	contract.Row(t, 81, 99)
 	for _, sc := range scenarios {
 		t.Run("memory/"+sc.name, func(t *testing.T) { crashTable(t, sc, onMemory) })
 	}
