@@ -8,6 +8,8 @@ type State string
 
 // The states.
 const (
+	// Starting: it does not serve yet; Waiting says what it waits for, if anything.
+	Starting State = "Starting"
 	Serving  State = "Serving"
 	Draining State = "Draining"
 	Frozen   State = "Frozen"
@@ -43,4 +45,6 @@ type Status struct {
 	// the own ones that it cannot finish: recovery may take them though it lives.
 	Open      []string `json:"open,omitempty"`
 	Abandoned []string `json:"abandoned,omitempty"`
+	// Waiting says what holds the start or the newest checkpoint back, for people.
+	Waiting string `json:"waiting,omitempty"`
 }

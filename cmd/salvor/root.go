@@ -23,6 +23,7 @@ exactly once, and records it in a signed trail.`,
 		newAuditCommand(),
 		newManifestCommand(),
 		newRecoverCommand(),
+		newStoreCommand(),
 	)
 	return cmd
 }

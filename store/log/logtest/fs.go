@@ -53,7 +53,7 @@ type FS struct {
 	counts  map[Op]int
 	faults  map[Op]map[int]error
 	hold    *Hold
-	budget  int           // bytes until the death; negative: none
+	budget  int // bytes until the death; negative: none
 	dead    bool
 }
 

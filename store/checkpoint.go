@@ -1,0 +1,112 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/recovery"
+	"github.com/salvor-io/salvor/store/log"
+)
+
+// checkpoint is what became of one try to publish.
+type checkpoint struct {
+	// result is zero when nothing had changed.
+	result   recovery.Result
+	position log.Position
+	tables   []string
+	err      error
+}
+
+// checkpointTries bounds how often one pass registers or issues again.
+const checkpointTries = 4
+
+// publish makes one checkpoint, if something changed. What it could not publish
+// stays in the log and in memory: the next try takes it.
+func (s *Store) publish(ctx context.Context, r *root) checkpoint {
+	var c checkpoint
+	for range checkpointTries {
+		s.note(r)
+		snap := s.tables.changed()
+		if len(snap.tables) == 0 {
+			return checkpoint{}
+		}
+		c = s.commit(ctx, r, snap)
+		var required *recovery.RequiredError
+		switch {
+		case c.err == nil:
+			s.note(r)
+			return c
+		case errors.As(c.err, &required):
+			// A pending operation holds a table back, and with it the whole checkpoint.
+			if r.recoverer == nil || s.recover(ctx, r) != nil {
+				return c
+			}
+		case errors.Is(c.err, manifest.ErrFenced):
+			if err := r.writer.Register(ctx); err != nil {
+				c.err = err
+				return c
+			}
+			s.signal.Notify()
+		default:
+			// ErrFailed: never visible; the next pass issues it again, under a new id.
+			// ErrUnknown, or a root that is not reached: the next pass looks at the manifest.
+			return c
+		}
+	}
+	return c
+}
+
+// commit publishes a snapshot in one operation.
+func (s *Store) commit(ctx context.Context, r *root, snap snapshot) checkpoint {
+	op := recovery.Operation{Kind: recovery.KindCheckpoint}
+	for _, name := range snap.names() {
+		op.Changes = append(op.Changes, s.change(r, snap, name))
+	}
+	result, err := r.writer.Commit(ctx, op)
+	return checkpoint{result: result, position: snap.position, tables: snap.names(), err: err}
+}
+
+// note takes over what the manifest says of the own tables; it makes no request.
+func (s *Store) note(r *root) {
+	pins, covered := s.own(r.manifest.View())
+	s.tables.published(pins)
+	s.cover(covered)
+}
+
+// truncate removes the part of the log that the root covers, after it has read
+// back what the root has instead.
+func (s *Store) truncate(ctx context.Context, r *root, l *log.Log) error {
+	pins, covered := s.own(r.manifest.View())
+	if !l.Truncatable(log.Position(covered)) {
+		return nil
+	}
+	for name, pin := range pins {
+		if r.readBack[name] == pin.Ref {
+			continue
+		}
+		if _, err := readVersion(ctx, r.manifest.Bucket(), r.manifest.Identity().UID, s.names.id(name), pin); err != nil {
+			return fmt.Errorf("read table %s back before the log is truncated: %w", name, err)
+		}
+		r.readBack[name] = pin.Ref
+	}
+	return l.Truncate(log.Position(covered))
+}
+
+// look reads the manifest, and registers again if it shows a fence.
+func (s *Store) look(ctx context.Context, r *root) error {
+	st, err := r.manifest.Latest(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.note(r)
+	if st.Writers[s.opt.Writer] == r.writer.Epoch() {
+		return nil
+	}
+	defer s.signal.Notify()
+	return r.writer.Register(ctx)
+}

@@ -1,0 +1,80 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package store is the reference store: JSON rows in tables, multi-table
+// transactions over HTTP, state in memory, durable in a local log, published to
+// the root by checkpoints. It is small on purpose and complete: what a store
+// author copies from, and what the tests kill.
+//
+// # The life of one transaction
+//
+//	POST /v1/transactions {"id":"pay-7","statements":[
+//	     {"op":"put","table":"accounts","key":"alice","row":{"cents":40}},
+//	     {"op":"put","table":"accounts","key":"bob","row":{"cents":60}}]}
+//
+//	evaluate, in the order of the log        reads see what was written before, acknowledged or not
+//	log.Append -> position 812               crash: all of it is there after the restart, or nothing
+//	fsync, shared with whoever came meanwhile
+//	apply to the tables in memory            other clients see it, whole
+//	200 {"position":812}                     it survives anything that leaves the disk
+//
+// An answer that was lost is asked for again under the same id: the transaction is
+// done once. Ids are remembered for as long as their record is in the log, and no
+// more than Options.Remember of them.
+//
+// # The life of one checkpoint
+//
+//	every interval, if something changed
+//	snapshot of all changed tables at position 812       O(1), transactions go on
+//	recovery.Writer.Commit, one operation of kind checkpoint
+//	    recovery/<op>                                    arm
+//	    tables/ledger-0.accounts/...08-<op>              one object a changed table
+//	    recovery/<op>.confirmed                          confirm
+//	    manifest/...42                                   visible, all tables in one step
+//	read the published versions back, then truncate the log up to 812
+//
+// All tables that changed go out in one operation or none do: otherwise a reader of
+// the root could see half of a transaction. A pending operation of one table
+// therefore holds the whole checkpoint back; transactions never wait for it.
+//
+// # A table version
+//
+//	tables/<table>/<number>-<op>              salvor table 1 sha256:...
+//	                                          {"store","table","number","operation","epoch","parent","position","count","rows":[...]}
+//	tables/<table>/<number>-<op>.part-0001    salvor table-part 1 sha256:...
+//	                                          {"store","table","number","operation","part","rows":[...]}
+//
+// A table above 8 MiB is split: the parts are put first, the main object lists them
+// with their digests and has no rows of its own. A part's name is its version's
+// name and a suffix. The dot makes [manifest.ParseTableKey] refuse it, and whoever
+// collects maps it back with [ParsePartKey]: a part lives and dies with its version.
+//
+// # A start
+//
+//	take the local log (flock)                 another process has it: exit
+//	probe the root, once per data directory    conditional writes are not enforced: wait, nothing is published
+//	register a new epoch                       what ran under this id before can publish no more
+//	load the pinned version of each own table
+//	replay the log                             of each table only what its pin does not cover
+//	serve
+//
+// Recovery is never on this path. What the last process left pending is in the
+// log, so nothing waits for it but the next checkpoint of its tables, until the
+// operator (or, with Options.Keyring, this process) has resolved it.
+//
+//	log      pins     start
+//	whole    -        the log holds everything: serves even when the root cannot be reached
+//	cut      there    from the pins and the log behind them; waits for the root, with backoff
+//	lost     there    from the pins: what was acknowledged after the last checkpoint is gone
+//	cut      behind   refused: positions between are nowhere (the root was restored from a copy)
+//	behind   ahead    the log is covered; it goes on behind the pins
+//
+// A root that cannot be reached later costs checkpoints, never transactions.
+//
+// # Two processes under one id
+//
+// On one data directory the lock of the log keeps the second out. On two, the
+// newer registration wins: the older process learns it at its next checkpoint and
+// exits, and what it acknowledged meanwhile is in its own directory only. A
+// StatefulSet does not start the second before the first is gone.
+package store

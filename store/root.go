@@ -1,0 +1,141 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/salvor-io/salvor/audit"
+	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/objstore/envelope"
+	"github.com/salvor-io/salvor/recovery"
+)
+
+// root is the store's root, reached, with an epoch registered in it.
+type root struct {
+	manifest  *manifest.Store
+	writer    *recovery.Writer
+	recoverer *recovery.Recoverer // nil: an operator recovers
+	// readBack are the pinned versions that were read and found good. Only the
+	// checkpoint loop uses it.
+	readBack map[string]manifest.Ref
+	// settled: what pended when the process started was recovered. Only the
+	// checkpoint loop uses it.
+	settled bool
+}
+
+// attach reaches the root and registers. It may be called again after a failure.
+func (s *Store) attach(ctx context.Context) (*root, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opt.RootTimeout)
+	defer cancel()
+	inner, err := s.opt.OpenRoot(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open the root: %w", err)
+	}
+	b := announcer{Bucket: inner, announce: s.signal.Notify}
+	m, err := s.identify(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	r := &root{manifest: m, readBack: map[string]manifest.Ref{}}
+	r.writer = recovery.NewWriter(m, recovery.WriterOptions{
+		ID: s.opt.Writer, Process: s.opt.Process, NewID: s.opt.NewID,
+		Now: s.opt.Now, Sleep: s.opt.Sleep, Await: s.opt.Await, Poll: s.opt.Poll,
+	})
+	if s.opt.Keyring != nil {
+		trail, err := audit.Open(b, "main", s.opt.Keyring, audit.Options{Recoverer: string(s.opt.Process), Now: s.opt.Now, Wait: s.opt.Sleep})
+		if err != nil {
+			return nil, err
+		}
+		r.recoverer = recovery.NewRecoverer(m, trail, recovery.RecovererOptions{Process: s.opt.Process})
+	}
+	return r, r.writer.Register(ctx)
+}
+
+// identify makes sure that the root keeps its promises and is the one that the
+// data directory belongs to, and makes an empty one a store.
+func (s *Store) identify(ctx context.Context, b objstore.Bucket) (*manifest.Store, error) {
+	here, err := readBelonging(s.opt.FS, s.opt.Dir, s.opt.Writer)
+	if err != nil {
+		return nil, err
+	}
+	id, err := manifest.ReadIdentity(ctx, b)
+	if refused := here.admits(id, err); refused != nil {
+		return nil, refused
+	}
+	if err != nil && !errors.Is(err, manifest.ErrNoStore) {
+		return nil, err
+	}
+	if !here.Probed { // nothing is published before
+		if err := objstore.Probe(ctx, b, "probe/"+s.opt.NewID()+"/"); err != nil {
+			return nil, err
+		}
+	}
+	if id, err = manifest.CreateIdentity(ctx, b, s.opt.NewID(), s.opt.NewID(), nil); err != nil {
+		return nil, err
+	}
+	m, err := manifest.Open(ctx, b, manifest.Options{NewID: s.opt.NewID, Now: s.opt.Now, Sleep: s.opt.Sleep, Jitter: s.opt.Jitter})
+	if err != nil {
+		return nil, err
+	}
+	if now := (belonging{Writer: s.opt.Writer, Store: id.UID, Probed: true}); now != here {
+		return m, now.write(s.opt.FS, s.opt.Dir)
+	}
+	return m, nil
+}
+
+// own returns the pins of this writer's tables by name, and the newest position
+// that they cover. Everything up to it is published: a checkpoint takes all tables
+// that changed, at one position.
+func (s *Store) own(st *manifest.State) (map[string]manifest.Pin, manifest.Position) {
+	pins, covered := map[string]manifest.Pin{}, manifest.Position(0)
+	for id, pin := range st.Tables {
+		if name, ok := s.names.owned(id); ok {
+			pins[name] = pin
+			covered = max(covered, pin.Position)
+		}
+	}
+	return pins, covered
+}
+
+// isRefusal reports whether the root was reached and is not to be used as it is.
+// Everything else is a root that cannot be reached, for now.
+func isRefusal(err error) bool {
+	var (
+		identity *manifest.IdentityError
+		object   *manifest.ObjectError
+		newer    *envelope.FormatError
+		probe    *objstore.ProbeError
+		gap      *GapError
+	)
+	return errors.As(err, &identity) || errors.As(err, &object) || errors.As(err, &newer) || errors.As(err, &gap) ||
+		errors.As(err, &probe) && probe.Why != objstore.Unreachable
+}
+
+// announcer tells the status streams when a sidecar appears or goes: the one thing
+// that their reader must know at once if this process dies.
+type announcer struct {
+	objstore.Bucket
+	announce func()
+}
+
+func (a announcer) PutIfAbsent(ctx context.Context, key string, body []byte, attempt string) (objstore.PutResult, error) {
+	r, err := a.Bucket.PutIfAbsent(ctx, key, body, attempt)
+	if strings.HasPrefix(key, recovery.Prefix) {
+		a.announce()
+	}
+	return r, err
+}
+
+func (a announcer) Delete(ctx context.Context, key string) error {
+	err := a.Bucket.Delete(ctx, key)
+	if strings.HasPrefix(key, recovery.Prefix) {
+		a.announce()
+	}
+	return err
+}

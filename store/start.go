@@ -1,0 +1,179 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/store/log"
+)
+
+// GapError says that the local log and the root do not meet: what lies between is
+// nowhere. The store does not serve.
+type GapError struct {
+	Covered manifest.Position // by the root
+	First   log.Position      // in the log
+}
+
+// Error implements error.
+func (e *GapError) Error() string {
+	return fmt.Sprintf("the root covers this writer's log up to position %d, and the log begins with %d: what lies between is nowhere: "+
+		"the root was restored from an older copy; restore a newer one, or move the data directory away to go on from the root's state", e.Covered, e.First)
+}
+
+// AheadError says that the root covers positions that this directory gave to
+// other transactions, while the root could not be reached.
+type AheadError struct {
+	Covered manifest.Position
+	Durable log.Position
+}
+
+// Error implements error.
+func (e *AheadError) Error() string {
+	return fmt.Sprintf("the root covers position %d, and the log ended at %d when this process started without the root: "+
+		"the data directory is an older copy; what was acknowledged since the start is only in it: move it away and start from the root", e.Covered, e.Durable)
+}
+
+// Run takes the data directory, starts, serves and makes checkpoints until
+// Shutdown or the end of ctx. nil means that it ended as it was told to. An error
+// is for a person to see to: *log.CorruptError, log.ErrLocked,
+// manifest.ErrSuperseded, *AheadError. A root that cannot be reached or used is none of
+// them: it is reported, and tried again.
+func (s *Store) Run(ctx context.Context) (err error) {
+	defer close(s.done)
+	if _, err := readBelonging(s.opt.FS, s.opt.Dir, s.opt.Writer); err != nil {
+		return err
+	}
+	l, err := log.Open(filepath.Join(s.opt.Dir, "log"), log.Options{NewID: s.opt.NewLogID, SegmentSize: s.opt.SegmentSize, FS: s.opt.FS})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		s.turnAway(&Refusal{Reason: ReasonDraining, Message: "the process is ending", RetryAfter: time.Second})
+		// What the log is poisoned by was told to those who waited.
+		if cerr := l.Close(); s.poison() == nil {
+			err = errors.Join(err, cerr)
+		}
+	}()
+	switch err := s.start(ctx, l); {
+	case s.ended(ctx):
+		return nil
+	case err != nil:
+		return err
+	}
+	s.log.Store(l)
+	s.gate.shut(nil)
+	s.signal.Notify()
+	return s.keep(ctx, l.Durable())
+}
+
+// ended reports whether the process was told to end.
+func (s *Store) ended(ctx context.Context) bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return ctx.Err() != nil
+	}
+}
+
+// start fills the tables. While the root cannot be reached it waits, unless the
+// log holds everything.
+func (s *Store) start(ctx context.Context, l *log.Log) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.draining:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for try := 0; ; try++ {
+		r, err := s.attach(ctx)
+		if err == nil {
+			err = s.load(ctx, r, l)
+		}
+		var covered manifest.Position
+		switch {
+		case err == nil:
+			s.root.Store(r)
+			_, covered = s.own(r.manifest.View())
+			s.cover(covered)
+			s.say("")
+		case errors.Is(err, manifest.ErrSuperseded):
+			return err
+		case l.First() == 1 && !isRefusal(err):
+			s.tables.reset()
+			s.say(fmt.Sprintf("serving from the log alone: %v", err))
+		default:
+			s.say(fmt.Sprintf("not serving yet: %v", err))
+			s.turnAway(&Refusal{Reason: ReasonStarting, Message: fmt.Sprintf("the store is starting: %v", err), RetryAfter: 2 * time.Second, Cause: err})
+			if s.opt.Sleep(ctx, s.backoff(try)) != nil {
+				return context.Cause(ctx)
+			}
+			continue
+		}
+		return s.replay(l, covered)
+	}
+}
+
+// load reads what the root has of this writer's tables.
+func (s *Store) load(ctx context.Context, r *root, l *log.Log) error {
+	st, err := r.manifest.Latest(ctx)
+	if err != nil {
+		return err
+	}
+	pins, covered := s.own(st)
+	if first := l.First(); first > log.Position(covered)+1 {
+		return &GapError{Covered: covered, First: first}
+	}
+	s.tables.reset()
+	for name, pin := range pins {
+		rows, err := readVersion(ctx, r.manifest.Bucket(), r.manifest.Identity().UID, s.names.id(name), pin)
+		if err != nil {
+			return fmt.Errorf("load table %s: %w", name, err)
+		}
+		s.tables.load(name, pin, rows)
+		r.readBack[name] = pin.Ref
+	}
+	return nil
+}
+
+// replay brings the tables to the end of the log.
+func (s *Store) replay(l *log.Log, covered manifest.Position) error {
+	err := l.Recover(log.Position(covered)+1, func(p log.Position, raw []byte) error {
+		rec, err := decodeRecord(raw)
+		if err != nil {
+			return err
+		}
+		s.tables.replay(p, rec.Writes)
+		s.order.Lock()
+		defer s.order.Unlock()
+		s.seen.add(rec.ID, remembered{digest: string(rec.Digest), position: p})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.tables.reached(l.Durable())
+	return nil
+}
+
+// backoff is how long to wait after the n-th failure in a row, from 0.
+func (s *Store) backoff(n int) time.Duration {
+	d := min(200*time.Millisecond<<min(n, 10), 15*time.Second)
+	return d/2 + time.Duration(s.opt.Jitter()*float64(d))
+}
+
+// turnAway shuts the gate and tells the streams.
+func (s *Store) turnAway(why *Refusal) {
+	s.gate.shut(why)
+	s.signal.Notify()
+}

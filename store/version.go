@@ -1,0 +1,156 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/btree"
+
+	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/objstore/envelope"
+	"github.com/salvor-io/salvor/recovery"
+)
+
+// writeVersion makes a table version durable, parts first, and returns the digest
+// in the main object's header line.
+func writeVersion(ctx context.Context, b objstore.Bucket, p objstore.Patience, partSize int, v version, key string, rows *btree.BTreeG[Row]) (string, error) {
+	v.Count = rows.Len()
+	chunks := chunk(rows, partSize)
+	if len(chunks) == 1 {
+		v.Rows = chunks[0]
+	}
+	for i := range chunks {
+		if len(chunks) == 1 {
+			break
+		}
+		n := i + 1
+		digest, err := put(ctx, b, p, PartKey(key, n), partKind, PartFormat, v.Operation, part{
+			Store: v.Store, Table: v.Table, Number: v.Number, Operation: v.Operation, Part: n, Rows: chunks[i],
+		})
+		if err != nil {
+			return "", err
+		}
+		v.Parts = append(v.Parts, partRef{Part: n, Count: len(chunks[i]), Digest: digest})
+	}
+	return put(ctx, b, p, key, tableKind, TableFormat, v.Operation, v)
+}
+
+// chunk cuts the rows into runs of about size bytes, at least one run.
+func chunk(rows *btree.BTreeG[Row], size int) [][]Row {
+	chunks, n := [][]Row{nil}, 0
+	rows.Ascend(func(r Row) bool {
+		bytes := encodedKey(r.Key) + len(r.Row) + len(`{"key":"","row":},`)
+		if last := len(chunks) - 1; n > 0 && n+bytes > size {
+			chunks, n = append(chunks, []Row{r}), bytes
+		} else {
+			chunks[last], n = append(chunks[last], r), n+bytes
+		}
+		return true
+	})
+	return chunks
+}
+
+// encodedKey bounds the length of a key in JSON: some characters take six bytes.
+func encodedKey(key string) int {
+	if strings.ContainsAny(key, "\"\\<>&\u2028\u2029") {
+		return 6 * len(key)
+	}
+	return len(key)
+}
+
+// put creates one object whose name carries the operation: Exists is always the
+// own one.
+func put(ctx context.Context, b objstore.Bucket, p objstore.Patience, key, kind string, format int, op manifest.OperationID, body any) (string, error) {
+	raw, err := envelope.Encode(kind, format, body)
+	if err != nil {
+		return "", err
+	}
+	own, _, err := objstore.Settle(ctx, b, key, raw, string(op), p)
+	if err != nil {
+		return "", err
+	}
+	if !own {
+		return "", fmt.Errorf("object %s is there with other bytes: its operation was not ours alone", key)
+	}
+	h, _, err := envelope.ParseHeader(raw)
+	return h.Digest, err
+}
+
+// readVersion reads the version of a table that a manifest names, and checks all
+// of it. Errors are *manifest.ObjectError, or the bucket's.
+func readVersion(ctx context.Context, b objstore.Bucket, store string, table manifest.TableID, pin manifest.Pin) ([]Row, error) {
+	key := manifest.TableKey(table, pin.Number, pin.Operation)
+	var v version
+	if err := get(ctx, b, key, tableKind, TableFormat, pin.Digest, &v); err != nil {
+		return nil, err
+	}
+	if err := v.check(store, table, pin); err != nil {
+		return nil, damaged(key, err)
+	}
+	rows := v.Rows
+	for i, ref := range v.Parts {
+		var p part
+		name := PartKey(key, i+1)
+		if err := get(ctx, b, name, partKind, PartFormat, ref.Digest, &p); err != nil {
+			return nil, err
+		}
+		if err := p.check(&v, i+1); err != nil {
+			return nil, damaged(name, err)
+		}
+		rows = append(rows, p.Rows...)
+	}
+	if len(rows) != v.Count {
+		return nil, damaged(key, fmt.Errorf("%w: it has %d rows and says %d", envelope.ErrMalformed, len(rows), v.Count))
+	}
+	return rows, nil
+}
+
+// get reads an object whose digest is known from elsewhere.
+func get(ctx context.Context, b objstore.Bucket, key, kind string, format int, digest string, into any) error {
+	o, err := b.Get(ctx, key)
+	if errors.Is(err, objstore.ErrNotFound) {
+		return damaged(key, err)
+	}
+	if err != nil {
+		return fmt.Errorf("read table version: %w", err)
+	}
+	if h, _, err := envelope.ParseHeader(o.Body); err == nil && h.Digest != digest {
+		return damaged(key, &envelope.DigestError{Kind: kind, Want: digest, Got: h.Digest})
+	}
+	if _, err := envelope.Decode(kind, format, o.Body, into); err != nil {
+		return damaged(key, err)
+	}
+	return nil
+}
+
+func damaged(key string, err error) error {
+	e := &manifest.ObjectError{Key: key, Err: err}
+	var newer *envelope.FormatError
+	if !errors.As(err, &newer) {
+		e.Hint = "restore this object from a copy or an older bucket version; nothing was changed"
+	}
+	return e
+}
+
+// change is one table's part of a checkpoint.
+func (s *Store) change(r *root, snap snapshot, name string) recovery.Change {
+	return recovery.Change{
+		Table: s.names.id(name), Position: manifest.Position(snap.position),
+		Write: func(ctx context.Context, t recovery.TableVersion) (string, error) {
+			return writeVersion(ctx, r.manifest.Bucket(), s.patience(), s.opt.PartSize, version{
+				Store: r.manifest.Identity().UID, Table: t.Table, Number: t.Number, Operation: t.Operation,
+				Epoch: t.Epoch, Parent: t.Parent, Position: manifest.Position(snap.position),
+			}, t.Object, snap.tables[name])
+		},
+	}
+}
+
+func (s *Store) patience() objstore.Patience {
+	return objstore.Patience{Bound: s.opt.Await, Now: s.opt.Now, Sleep: s.opt.Sleep}
+}
