@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/envelope"
@@ -105,7 +106,7 @@ func (l *Log) end(ctx context.Context) (uint64, error) {
 		return err == nil, err
 	}
 	lo, hi := uint64(0), uint64(1) // lo is there, hi is not
-	for {
+	for hi <= math.MaxUint64/2 {
 		ok, err := there(hi)
 		if err != nil {
 			return 0, err

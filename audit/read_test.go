@@ -62,6 +62,18 @@ func (l *Log) head() Head {
 	return l.seen.head
 }
 
+// Somebody puts objects where the search for the end looks: it ends all the same.
+func TestHeadAmongStrangers(t *testing.T) {
+	b := draw(t, "a")
+	for i := 1; i < 64; i++ {
+		put(t, b, 1<<i, []byte("not a row"))
+	}
+	var broken *Break
+	if h, err := process(t, b, "q", ring(t, "k1")).Head(t.Context()); !errors.As(err, &broken) {
+		t.Errorf("head %v, %v", h, err)
+	}
+}
+
 // An end before the head that is known is a cut tail, not a new end.
 func TestHeadBeyondTheEnd(t *testing.T) {
 	b := draw(t, "a | b | c")

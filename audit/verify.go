@@ -57,7 +57,7 @@ func (r *Report) Verdict() Verdict {
 // object at a time. The error is for what could not be looked at; the report is
 // then partial and proves nothing good.
 func Verify(ctx context.Context, bucket objstore.Bucket, chain string, keys *Keyring, opts VerifyOptions) (*Report, error) {
-	v := verifier{check: newChecker(chain, opts.StoreUID, keys), anchors: map[uint64][]string{}}
+	v := verifier{check: newChecker(chain, opts.StoreUID, keys), anchors: map[uint64][]string{}, found: breaks{kept: []Break{}}}
 	for _, h := range opts.Expect {
 		if h.Number > 0 {
 			v.anchors[h.Number] = append(v.anchors[h.Number], h.Hash)

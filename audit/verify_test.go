@@ -146,6 +146,9 @@ func TestVerify(t *testing.T) {
 		{name: "the tail cut, nobody remembers it", damage: func(b *mem.Bucket) { drop(t, b, 5); drop(t, b, 6) }, expect: []Head{headOf(4)}},
 		{name: "all rewritten with the key, nobody remembers it", damage: func(b *mem.Bucket) { rewrite(t, b, 1, keyOne, reason) }},
 
+		{name: "an object far away", damage: func(b *mem.Bucket) { put(t, b, 1<<63, body(6)) },
+			want: []string{"7-9223372036854775807: 10 Missing", "9223372036854775808: 0 Misplaced"}},
+
 		{name: "three damages far apart", damage: func(b *mem.Bucket) {
 			edit(t, b, 1, func(r []Row) []Row { reason(&r[0]); return r })
 			drop(t, b, 3)
