@@ -14,8 +14,10 @@ import (
 	"net/url"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/salvor-io/salvor/objstore"
 )
@@ -104,16 +106,12 @@ func (b *Bucket) Get(ctx context.Context, key string) (objstore.Object, error) {
 	return objstore.Object{Key: key, Body: body, Modified: aws.ToTime(out.LastModified), Date: call.date()}, nil
 }
 
-// readAll reads a body of which size bytes were announced; fewer is an error.
+// readAll reads a body of which size bytes were announced. One that ends early is
+// an error of net/http.
 func readAll(r io.Reader, size int64) ([]byte, error) {
 	body := bytes.NewBuffer(make([]byte, 0, min(size, objstore.MaxObject)+bytes.MinRead))
-	if _, err := body.ReadFrom(r); err != nil {
-		return nil, err
-	}
-	if int64(body.Len()) < size {
-		return nil, io.ErrUnexpectedEOF
-	}
-	return body.Bytes(), nil
+	_, err := body.ReadFrom(r)
+	return body.Bytes(), err
 }
 
 // farAway is beyond the end of every object: S3 ends at 50 TB, and sums of two
@@ -167,7 +165,7 @@ func (b *Bucket) PutIfAbsent(ctx context.Context, key string, body []byte, attem
 		IfNoneMatch: aws.String("*"),
 		ContentType: aws.String("application/octet-stream"),
 		Metadata:    map[string]string{attemptMetadata: url.PathEscape(attempt)},
-	})
+	}, signBody)
 	if err == nil {
 		return objstore.PutResult{Outcome: objstore.Created, Date: call.date()}, nil
 	}
@@ -179,6 +177,16 @@ func (b *Bucket) PutIfAbsent(ctx context.Context, key string, body []byte, attem
 	default:
 		return objstore.PutResult{Outcome: objstore.Unknown}, err
 	}
+}
+
+// signBody has the SHA-256 of the body signed over TLS, too, where the SDK leaves
+// it out: a proxy that ends TLS is between us and the store.
+func signBody(so *s3.Options) {
+	so.APIOptions = append(so.APIOptions, func(stack *middleware.Stack) error {
+		hash := &v4.ComputePayloadSHA256{}
+		_, err := stack.Finalize.Swap(hash.ID(), hash)
+		return err
+	})
 }
 
 // Delete implements objstore.Bucket.
