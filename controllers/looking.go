@@ -1,0 +1,132 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"time"
+
+	"github.com/salvor-io/salvor/control"
+	"github.com/salvor-io/salvor/detect"
+	"github.com/salvor-io/salvor/manifest"
+)
+
+// lookBound is how long one look into a root may take.
+const lookBound = 30 * time.Second
+
+// look finds what a writer has left behind: what its status named, and where it
+// named nothing, by a listing. The caller holds the mutex; the work is done
+// without it.
+func (s *Streams) look(w *watched, ops []string, detected time.Time) {
+	if len(ops) == 0 {
+		s.find(w)
+		return
+	}
+	ctx := s.ctx
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, lookBound)
+		defer cancel()
+		if err := s.sweep.named(ctx, w.root, ops, detected); err != nil && ctx.Err() == nil {
+			s.log.Error(err, "look at the operations that a status named", "store", w.root.Store)
+		}
+	}()
+}
+
+// find lists a root: once at a time, whoever asks.
+func (s *Streams) find(w *watched) {
+	ctx := s.ctx
+	w.finding.ask(func() {
+		ctx, cancel := context.WithTimeout(ctx, lookBound)
+		defer cancel()
+		if err := s.sweep.all(ctx, w.root, normal); err != nil && ctx.Err() == nil {
+			s.log.Error(err, "list what pends", "store", w.root.Store)
+			s.stores.up(w.root.Store, normal, 0)
+		}
+	})
+}
+
+// lookLater lists a root that is still watched.
+func (s *Streams) lookLater(w *watched) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.watched[w.root.UID] == w && s.ctx.Err() == nil {
+		s.find(w)
+	}
+}
+
+// followManifest reads what was published since, and tells detect who is registered.
+func (s *Streams) followManifest(w *watched) {
+	ctx := s.ctx
+	w.following.ask(func() {
+		ctx, cancel := context.WithTimeout(ctx, lookBound)
+		defer cancel()
+		_, err := w.root.Manifest.Latest(ctx)
+		if w.root.away.note(err, s.opt.Now()) || err != nil && !isAway(err) {
+			s.stores.up(w.root.Store, normal, 0)
+		}
+		s.Learned(w.root)
+	})
+}
+
+// Refresh asks the live process of a writer to read the manifest: something that
+// concerns it was published.
+func (s *Streams) Refresh(root *Root, id manifest.WriterID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.watched[root.UID]
+	if w == nil || w.writers[id] == nil || w.writers[id].addr == "" || !w.writers[id].ready {
+		return
+	}
+	ctx, addr := s.ctx, w.writers[id].addr
+	go func() {
+		// It would find out by itself, later: nobody waits for the answer.
+		_ = control.Refresh(ctx, addr, control.DialOptions{Timeout: 2 * time.Second, DialContext: s.opt.DialContext})
+	}()
+}
+
+// summary is what a WALStore's status says of its writers.
+type summary struct {
+	pods, running, streaming, registered int
+	poisoned                             []string
+	// behind are running pods that do not stream though they should.
+	behind    []string
+	heard     bool
+	isolation detect.Isolation
+}
+
+// Summary counts the writers of a store.
+func (s *Streams) Summary(root *Root) (sum summary) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum.isolation = s.det.Isolation(s.opt.Now())
+	w := s.watched[root.UID]
+	if w == nil {
+		return sum
+	}
+	for _, epoch := range w.registered {
+		if epoch.Process != "" {
+			sum.registered++
+		}
+	}
+	full := s.dialled >= s.opt.MaxStreams
+	for id, wr := range w.writers {
+		sum.pods++
+		if wr.ready {
+			sum.running++
+		}
+		switch {
+		case wr.verdict.Reason == detect.Streaming || wr.verdict.Reason == detect.GaveUp:
+			sum.streaming++
+		case wr.ready && !full:
+			sum.behind = append(sum.behind, string(id))
+		}
+		if wr.status != nil {
+			sum.heard = true
+			if wr.status.State == control.Poisoned {
+				sum.poisoned = append(sum.poisoned, "pod "+string(id)+": "+wr.status.PoisonReason)
+			}
+		}
+	}
+	return sum
+}

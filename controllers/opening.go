@@ -1,0 +1,228 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/salvor-io/salvor/api/v1alpha1"
+	"github.com/salvor-io/salvor/audit"
+	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/recovery"
+)
+
+// step is one thing that has to hold before a root is used: known to hold, known
+// not to, or not looked at.
+type step struct {
+	ok  bool
+	bad *finding
+}
+
+func (s *step) settle(err error, say func(error) *finding) bool {
+	if err != nil {
+		*s = step{bad: say(err)}
+		return false
+	}
+	*s = step{ok: true}
+	return true
+}
+
+// opening is how far the way to an open root was walked.
+type opening struct {
+	claimed, probed, audited step
+	root                     *Root // nil unless all three hold
+}
+
+// bad returns the first thing that does not hold.
+func (o *opening) bad() *finding {
+	for _, s := range []step{o.claimed, o.probed, o.audited} {
+		if s.bad != nil {
+			return s.bad
+		}
+	}
+	return nil
+}
+
+// opener opens roots. secrets is a reader without a cache: a Secret is got by the
+// name that a WALStore of its own namespace gives, and never listed or kept.
+type opener struct {
+	opt     Options
+	secrets client.Reader
+	roots   *Roots
+
+	mu      sync.Mutex
+	cluster string
+}
+
+// open walks the way: may this root be used at all, whose credentials, which
+// store is it and is it ours, does it keep its promises, is it the one that it was,
+// does its audit trail go on. Nothing is written before the probe.
+func (o *opener) open(ctx context.Context, ws *v1alpha1.WALStore) (res opening) {
+	secret, err := o.credentials(ctx, ws)
+	if err != nil {
+		res.claimed.settle(err, rootFinding)
+		return res
+	}
+	keys, keyData, keyErr := o.keyring(ctx, ws)
+	print := fingerprint(ws, secret, keyData)
+	if root := o.roots.Get(ws.UID); root != nil && root.print == print && keyErr == nil {
+		return o.again(ctx, ws, root)
+	}
+	b, err := o.opt.OpenBucket(ctx, ws.Spec.Root, secret)
+	if err != nil {
+		res.claimed.settle(found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonRootUnreachable, "%s", short(err)), rootFinding)
+		return res
+	}
+	root := &Root{Store: client.ObjectKeyFromObject(ws), UID: ws.UID, URI: ws.Spec.Root.URI, Bucket: b, print: print}
+	defer func() {
+		if res.root == nil {
+			_ = b.Close()
+			o.roots.Close(ws.UID)
+		}
+	}()
+	if res.claimed = o.look(ctx, ws, root); res.claimed.bad != nil {
+		return res
+	}
+	res.claimed.ok = false
+	if !res.probed.settle(objstore.Probe(ctx, b, "probe/"+o.opt.NewID()+"/"), probeFinding) {
+		return res
+	}
+	if !res.claimed.settle(o.claim(ctx, ws, root), rootFinding) {
+		return res
+	}
+	if !res.audited.settle(keyErr, auditFinding) || !res.audited.settle(o.trail(ctx, ws, root, keys), auditFinding) {
+		return res
+	}
+	root.Recoverer = recovery.NewRecoverer(root.Manifest, root.Trail, recovery.RecovererOptions{Process: o.opt.Process})
+	o.roots.put(root)
+	res.root = root
+	return res
+}
+
+// again checks an open root: is it still the same store, with the same history.
+func (o *opener) again(ctx context.Context, ws *v1alpha1.WALStore, root *Root) (res opening) {
+	res = opening{claimed: step{ok: true}, probed: step{ok: true}, audited: step{ok: true}, root: root}
+	err := unchanged(ctx, root)
+	root.away.note(err, o.opt.Now())
+	if !res.claimed.settle(err, rootFinding) {
+		if res.claimed.bad.Final {
+			o.roots.Close(ws.UID)
+			res.root = nil
+		}
+		return res
+	}
+	_, err = root.Trail.Head(ctx)
+	if !res.audited.settle(err, auditFinding) && res.audited.bad.Final {
+		o.roots.Close(ws.UID)
+		res.root = nil
+	}
+	return res
+}
+
+// credentials are the data of the Secret that the WALStore names in its own
+// namespace; nil for a root that needs none.
+func (o *opener) credentials(ctx context.Context, ws *v1alpha1.WALStore) (map[string][]byte, error) {
+	root := ws.Spec.Root
+	switch {
+	case isLocal(root.URI):
+		if !o.opt.AllowLocalRoots {
+			return nil, found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonRootNotAllowed,
+				"%s is on the operator's own machine, and this operator was not started with --allow-local-roots", root.URI).final()
+		}
+		return nil, nil
+	case root.Credentials == nil && root.Endpoint == "" && listed(o.opt.AmbientRoots, root.URI):
+		return nil, nil
+	case root.Credentials == nil:
+		return nil, found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonCredentialsMissing,
+			"spec.root.credentials names no Secret, and %s is not among --ambient-roots: the operator's own identity opens no tenant's root", root.URI).final()
+	}
+	name := root.Credentials.SecretRef.Name
+	data, err := o.secret(ctx, ws.Namespace, name)
+	if err != nil {
+		return nil, secretFinding(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonCredentialsMissing, ws.Namespace, name, err)
+	}
+	for _, entry := range []string{v1alpha1.SecretAccessKeyID, v1alpha1.SecretSecretAccessKey} {
+		if len(data[entry]) == 0 {
+			return nil, found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonCredentialsMissing, "Secret %s/%s has no entry %s", ws.Namespace, name, entry).final()
+		}
+	}
+	return data, nil
+}
+
+// keyring is the ring of audit keys of the WALStore's own namespace.
+func (o *opener) keyring(ctx context.Context, ws *v1alpha1.WALStore) (*audit.Keyring, map[string][]byte, error) {
+	name := ws.Spec.Audit.KeySecretRef.Name
+	data, err := o.secret(ctx, ws.Namespace, name)
+	if err != nil {
+		return nil, nil, secretFinding(v1alpha1.ConditionAuditReady, v1alpha1.ReasonAuditKeyMissing, ws.Namespace, name, err)
+	}
+	keys, err := audit.NewKeyring(data)
+	if err != nil {
+		return nil, nil, found(v1alpha1.ConditionAuditReady, v1alpha1.ReasonAuditKeyInvalid, "Secret %s/%s: %v", ws.Namespace, name, err).final()
+	}
+	current := string(data[v1alpha1.SecretCurrentAuditKey])
+	if len(data[current]) == 0 {
+		return nil, nil, found(v1alpha1.ConditionAuditReady, v1alpha1.ReasonAuditKeyMissing,
+			"Secret %s/%s: the entry %q names %q, and there is no such key in it", ws.Namespace, name, v1alpha1.SecretCurrentAuditKey, current).final()
+	}
+	return keys, data, nil
+}
+
+func (o *opener) secret(ctx context.Context, namespace, name string) (map[string][]byte, error) {
+	var s corev1.Secret
+	if err := o.secrets.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &s); err != nil {
+		return nil, err
+	}
+	if s.Data == nil {
+		s.Data = map[string][]byte{}
+	}
+	return s.Data, nil
+}
+
+func secretFinding(condition, reason, namespace, name string, err error) *finding {
+	if apierrors.IsNotFound(err) {
+		return found(condition, reason, "Secret %s/%s does not exist", namespace, name).final()
+	}
+	return found(condition, reason, "Secret %s/%s could not be read: %v", namespace, name, err)
+}
+
+func probeFinding(err error) *finding {
+	var p *objstore.ProbeError
+	if !errors.As(err, &p) {
+		return found(v1alpha1.ConditionConditionalWritesVerified, v1alpha1.ReasonProbeFailed, "%s", short(err))
+	}
+	switch p.Why {
+	case objstore.ConditionalWritesNotEnforced, objstore.ReadsNotConsistent, objstore.DeletesNotEffective:
+		return found(v1alpha1.ConditionConditionalWritesVerified, v1alpha1.ReasonConditionalWritesNotEnforced, "%s", short(err)).final()
+	default:
+		return found(v1alpha1.ConditionConditionalWritesVerified, v1alpha1.ReasonProbeFailed, "%s", short(err))
+	}
+}
+
+// fingerprint changes when the root has to be opened anew.
+func fingerprint(ws *v1alpha1.WALStore, secrets ...map[string][]byte) string {
+	h := sha256.New()
+	enc := json.NewEncoder(h) // maps are encoded in the order of their keys
+	if err := errors.Join(enc.Encode(ws.Spec.Root), enc.Encode(secrets)); err != nil {
+		fmt.Fprint(h, err)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// manifestOptions are those of every manifest that this operator opens.
+func (o *opener) manifestOptions() manifest.Options {
+	return manifest.Options{NewID: o.opt.NewID, Now: o.opt.Now, Resolve: resolveBound}
+}

@@ -1,0 +1,128 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"crypto/rand"
+	"math/big"
+	"net"
+	"time"
+
+	"github.com/salvor-io/salvor/api/v1alpha1"
+	"github.com/salvor-io/salvor/detect"
+	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/objstore"
+)
+
+// Options are what the operator takes from outside. Every zero value is good.
+type Options struct {
+	// Process names this operator process in the entries and rows that it writes.
+	// Default: a random id.
+	Process manifest.ProcessID
+	// ClusterID tells this cluster from others in the claims of roots. Default: the
+	// uid of the namespace kube-system.
+	ClusterID string
+	// AmbientRoots are the roots, as URIs or as prefixes of them that end in a slash,
+	// that may be opened with the operator's own cloud identity. Default: none.
+	AmbientRoots []string
+	// AllowLocalRoots takes file:// and mem:// roots.
+	AllowLocalRoots bool
+	// MaxStreams bounds the status streams; writers beyond it are watched by their
+	// pods' status and the sweep. Default 1,000.
+	MaxStreams int
+	// SweepEvery is the time between two listings of a root. Default 10 minutes.
+	SweepEvery time.Duration
+	// OrphanAfter is how long a writer may be without a pod where its WALStore does
+	// not say. Default 5 minutes.
+	OrphanAfter time.Duration
+	// Concurrency is how many operations are recovered at the same time. Default 8.
+	Concurrency int
+	// Retain is how long a finished RecoverySidecar stays, RetainMost how many of
+	// them stay in a store. Defaults 24 h, 200.
+	Retain     time.Duration
+	RetainMost int
+	// StoreImage is the image of managed stores that name none.
+	StoreImage string
+	// Detect tunes suspicion and self-doubt.
+	Detect detect.Options
+	// Backoff is the first pause after a failure; it doubles up to BackoffMost.
+	// Defaults 1 s, 5 minutes.
+	Backoff, BackoffMost time.Duration
+	// Attempts is how many failures in a row one operation may have before it is
+	// Stalled. Default 20.
+	Attempts int
+	// StatusEvery is the least time between two status writes of one WALStore that
+	// change no condition. Default 1 s.
+	StatusEvery time.Duration
+	// SkipNameValidation lets several managers live in one process.
+	SkipNameValidation bool
+
+	// OpenBucket opens what a WALStore names as its root. Default: by its scheme.
+	OpenBucket func(ctx context.Context, root v1alpha1.Root, secret map[string][]byte) (objstore.Bucket, error)
+	// DialContext connects to a store pod. Default a net.Dialer.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+	// NewID returns a fresh unique id. Default crypto/rand.Text.
+	NewID func() string
+}
+
+func (o Options) withDefaults() Options {
+	if o.NewID == nil {
+		o.NewID = rand.Text
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Process == "" {
+		o.Process = manifest.ProcessID("operator-" + o.NewID())
+	}
+	if o.OpenBucket == nil {
+		o.OpenBucket = OpenBucket
+	}
+	for _, d := range []struct {
+		p  *int
+		to int
+	}{{&o.MaxStreams, 1000}, {&o.Concurrency, 8}, {&o.RetainMost, 200}, {&o.Attempts, 20}} {
+		if *d.p == 0 {
+			*d.p = d.to
+		}
+	}
+	for _, d := range []struct {
+		p  *time.Duration
+		to time.Duration
+	}{
+		{&o.SweepEvery, 10 * time.Minute}, {&o.OrphanAfter, v1alpha1.DefaultOrphanAfter}, {&o.Retain, 24 * time.Hour},
+		{&o.Backoff, time.Second}, {&o.BackoffMost, 5 * time.Minute}, {&o.StatusEvery, time.Second},
+	} {
+		if *d.p == 0 {
+			*d.p = d.to
+		}
+	}
+	return o
+}
+
+// backoff is the pause after the nth failure in a row: doubled each time, with a
+// random half, so that what failed together does not come back together.
+func (o Options) backoff(n int) time.Duration {
+	d := o.Backoff
+	for i := 1; i < n && d < o.BackoffMost; i++ {
+		d *= 2
+	}
+	return jitter(min(d, o.BackoffMost))
+}
+
+// jitter returns between half of d and d.
+func jitter(d time.Duration) time.Duration {
+	half := d / 2
+	if half <= 0 {
+		return d
+	}
+	n, err := rand.Int(rand.Reader, big.NewInt(int64(half)))
+	if err != nil {
+		return d
+	}
+	return half + time.Duration(n.Int64()) + 1
+}
