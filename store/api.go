@@ -27,7 +27,7 @@ const (
 // Handler returns the store's API:
 //
 //	POST /v1/transactions               {"id","statements":[...]}: 200 when durable
-//	GET  /v1/tables                     {"tables":[...]}
+//	GET  /v1/tables                     {"writer","prefix","tables":[...]}
 //	GET  /v1/tables/{table}/rows        {"rows":[...],"next"}; ?after=KEY&limit=N
 //	GET  /v1/tables/{table}/rows/{key}  {"key","row"}
 //	POST /v1/checkpoint                 publish now
@@ -110,7 +110,7 @@ func (s *Store) serving(h http.HandlerFunc) http.HandlerFunc {
 }
 
 func (s *Store) getTables(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]any{"writer": s.opt.Writer, "tables": s.tables.list(s.names)})
+	answer(w, http.StatusOK, map[string]any{"writer": s.opt.Writer, "prefix": s.opt.TablePrefix, "tables": s.tables.list(s.names)})
 }
 
 // Page is the answer to GET /v1/tables/{table}/rows.

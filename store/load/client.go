@@ -1,0 +1,145 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package load
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/store"
+)
+
+// errAgain marks what is worth another try under the same id.
+var errAgain = errors.New("not answered")
+
+// client talks to one store.
+type client struct {
+	base string
+	http *http.Client
+}
+
+func newClient(target string, h *http.Client) *client {
+	return &client{base: strings.TrimRight(target, "/"), http: h}
+}
+
+// transact sends a transaction once. Errors that wrap errAgain may be answered
+// differently the next time.
+func (c *client) transact(ctx context.Context, t store.Transaction) (store.Result, error) {
+	var r store.Result
+	body, err := json.Marshal(t)
+	if err != nil {
+		return r, err
+	}
+	return r, c.call(ctx, http.MethodPost, "/v1/transactions", body, &r)
+}
+
+// tables is the answer to GET /v1/tables.
+type tables struct {
+	Writer string            `json:"writer"`
+	Prefix string            `json:"prefix"`
+	Tables []store.TableInfo `json:"tables"`
+}
+
+func (c *client) tables(ctx context.Context) (tables, error) {
+	var t tables
+	return t, c.call(ctx, http.MethodGet, "/v1/tables", nil, &t)
+}
+
+func (c *client) call(ctx context.Context, method, path string, body []byte, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errAgain, err)
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", errAgain, err)
+	case res.StatusCode == http.StatusOK:
+		return json.Unmarshal(raw, into)
+	case res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests:
+		return fmt.Errorf("%w: %s: %s", errAgain, res.Status, bytes.TrimSpace(raw))
+	default:
+		return fmt.Errorf("%s %s: %s: %s", method, req.URL, res.Status, bytes.TrimSpace(raw))
+	}
+}
+
+// APIRows yields every row of every table of the stores behind the targets. It is
+// a picture of one moment only when nobody writes.
+func APIRows(ctx context.Context, targets []string, h *http.Client) iter.Seq2[store.DumpRow, error] {
+	return func(yield func(store.DumpRow, error) bool) {
+		for _, target := range targets {
+			c := newClient(target, h)
+			t, err := c.tables(ctx)
+			if err != nil {
+				yield(store.DumpRow{}, err)
+				return
+			}
+			for _, info := range t.Tables {
+				if !c.rows(ctx, info, yield) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (c *client) rows(ctx context.Context, info store.TableInfo, yield func(store.DumpRow, error) bool) bool {
+	for after := ""; ; {
+		var page store.Page
+		path := "/v1/tables/" + info.Name + "/rows?limit=10000&after=" + url.QueryEscape(after)
+		if err := c.call(ctx, http.MethodGet, path, nil, &page); err != nil {
+			yield(store.DumpRow{}, err)
+			return false
+		}
+		for _, r := range page.Rows {
+			if !yield(store.DumpRow{Table: info.ID, Key: r.Key, Row: r.Row}, nil) {
+				return false
+			}
+		}
+		if after = page.Next; after == "" {
+			return true
+		}
+	}
+}
+
+// DumpRows yields the rows of what salvor store dump has printed.
+func DumpRows(r io.Reader) iter.Seq2[store.DumpRow, error] {
+	return func(yield func(store.DumpRow, error) bool) {
+		dec := json.NewDecoder(r)
+		for {
+			var row store.DumpRow
+			err := dec.Decode(&row)
+			if err == io.EOF {
+				return
+			}
+			if err == nil && (row.Table == "" || row.Row == nil) {
+				err = errors.New("a line is no row of a dump")
+			}
+			if !yield(row, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// tableID returns the id of the i-th table that a load writes.
+func tableID(prefix string, i int) manifest.TableID {
+	return manifest.TableID(prefix + tableName(i))
+}
+
+func tableName(i int) string { return fmt.Sprintf("load%d", i) }

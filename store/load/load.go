@@ -1,0 +1,229 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package load
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/store"
+)
+
+// Options says what load to make. Targets and NewID are required.
+type Options struct {
+	// Targets are the base URLs of the stores; worker n uses the n-th, round and round.
+	Targets []string
+	// Transactions in total; 0: until ctx ends.
+	Transactions int
+	// Tables that each transaction writes, Concurrency workers, Keys of each worker.
+	// Defaults 3, 8, 1,000.
+	Tables, Concurrency, Keys int
+	// Gap is the least time between two transactions of one worker.
+	Gap time.Duration
+	// GiveUp is how long one transaction is tried. Default 2 min.
+	GiveUp time.Duration
+	// Acks gets every acknowledged transaction; nil: nobody does.
+	Acks *Journal
+	// NewID names the run.
+	NewID func() string
+	HTTP  *http.Client
+	Now   func() time.Time
+	Sleep func(context.Context, time.Duration) error
+}
+
+// Summary is what a load came to.
+type Summary struct {
+	Run          string        `json:"run"`
+	Acknowledged int           `json:"acknowledged"`
+	Retried      int           `json:"retried"`
+	Repeated     int           `json:"repeated"` // answered before, under the same id
+	Unanswered   int           `json:"unanswered"`
+	Elapsed      time.Duration `json:"elapsed"`
+	P50          time.Duration `json:"p50"`
+	P99          time.Duration `json:"p99"`
+}
+
+// row is what a load writes.
+type row struct {
+	Token string `json:"token"`
+	Seq   uint64 `json:"seq"`
+	Of    int    `json:"of"`
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if len(o.Targets) == 0 || o.NewID == nil {
+		return o, errors.New("load: a target and NewID are required")
+	}
+	for _, d := range []struct {
+		v   *int
+		def int
+	}{{&o.Tables, 3}, {&o.Concurrency, 8}, {&o.Keys, 1000}} {
+		if *d.v == 0 {
+			*d.v = d.def
+		}
+	}
+	if o.GiveUp == 0 {
+		o.GiveUp = 2 * time.Minute
+	}
+	if o.HTTP == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.MaxIdleConnsPerHost = o.Concurrency
+		o.HTTP = &http.Client{Transport: t, Timeout: 30 * time.Second}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Sleep == nil {
+		o.Sleep = objstore.Sleep
+	}
+	return o, nil
+}
+
+// Run makes the load. It ends with ctx, without an error, and then transactions
+// that were not answered yet are counted as unanswered. An error is a refusal that
+// no retry helps against, or a failure of the file of acknowledgements.
+func Run(ctx context.Context, o Options) (Summary, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return Summary{}, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r := &run{opt: o, id: o.NewID(), began: o.Now()}
+	var wg sync.WaitGroup
+	for n := range o.Concurrency {
+		wg.Go(func() {
+			if err := r.worker(ctx, n); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	s := r.summary()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return s, err
+	}
+	return s, nil
+}
+
+type run struct {
+	opt   Options
+	id    string
+	began time.Time
+	taken atomic.Int64
+
+	mu        sync.Mutex
+	sum       Summary
+	latencies []time.Duration
+}
+
+func (r *run) worker(ctx context.Context, n int) error {
+	c := newClient(r.opt.Targets[n%len(r.opt.Targets)], r.opt.HTTP)
+	prefix := ""
+	err := r.again(ctx, func() error {
+		t, err := c.tables(ctx)
+		prefix = t.Prefix
+		return err
+	})
+	for seq := uint64(1); err == nil && r.take(); seq++ {
+		if err = r.one(ctx, c, prefix, n, seq); err == nil && r.opt.Gap > 0 {
+			err = r.opt.Sleep(ctx, r.opt.Gap)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// take reports whether there is one more to do.
+func (r *run) take() bool {
+	return r.opt.Transactions == 0 || r.taken.Add(1) <= int64(r.opt.Transactions)
+}
+
+// one sends one transaction until it is answered.
+func (r *run) one(ctx context.Context, c *client, prefix string, n int, seq uint64) error {
+	a := Ack{
+		Prefix: prefix, Key: fmt.Sprintf("%s-w%d-k%d", r.id, n, seq%uint64(r.opt.Keys)),
+		Token: fmt.Sprintf("%s-w%d-%d", r.id, n, seq), Seq: seq, Of: r.opt.Tables,
+	}
+	raw, err := json.Marshal(row{Token: a.Token, Seq: seq, Of: a.Of})
+	if err != nil {
+		return err
+	}
+	t := store.Transaction{ID: a.Token}
+	for i := range a.Of {
+		t.Statements = append(t.Statements, store.Statement{Op: store.OpPut, Table: tableName(i), Key: a.Key, Row: raw})
+	}
+	var result store.Result
+	began := r.opt.Now()
+	err = r.again(ctx, func() error {
+		var err error
+		result, err = c.transact(ctx, t)
+		return err
+	})
+	if err != nil {
+		r.count(func(s *Summary) { s.Unanswered++ })
+		return err
+	}
+	a.Position = uint64(result.Position)
+	if r.opt.Acks != nil {
+		if err := r.opt.Acks.Add(a); err != nil {
+			return err
+		}
+	}
+	r.count(func(s *Summary) {
+		s.Acknowledged++
+		if result.Repeated {
+			s.Repeated++
+		}
+		r.latencies = append(r.latencies, r.opt.Now().Sub(began))
+	})
+	return nil
+}
+
+// again calls f until it is answered, a refusal that no retry helps against
+// included.
+func (r *run) again(ctx context.Context, f func() error) error {
+	deadline := r.opt.Now().Add(r.opt.GiveUp)
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := f()
+		if err == nil || !errors.Is(err, errAgain) {
+			return err
+		}
+		if r.opt.Now().After(deadline) {
+			return fmt.Errorf("gave up after %s: %w", r.opt.GiveUp, err)
+		}
+		r.count(func(s *Summary) { s.Retried++ })
+		if err := r.opt.Sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *run) count(f func(*Summary)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(&r.sum)
+}
+
+func (r *run) summary() Summary {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.sum
+	s.Run, s.Elapsed = r.id, r.opt.Now().Sub(r.began)
+	if n := len(r.latencies); n > 0 {
+		slices.Sort(r.latencies)
+		s.P50, s.P99 = r.latencies[n/2], r.latencies[n*99/100]
+	}
+	return s
+}
