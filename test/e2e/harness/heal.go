@@ -51,7 +51,7 @@ func (h *Harness) KillAt(ctx context.Context, m cluster.Cluster, v Victim, point
 	if err := h.AwaitParked(ctx, v.Namespace, v.Pod, point, time.Minute); err != nil {
 		return Heal{}, err
 	}
-	op, err := h.pendingOf(ctx, v)
+	op, err := PendingOf(ctx, v.Bucket, v.Pod)
 	if err != nil {
 		return Heal{}, err
 	}
@@ -75,25 +75,25 @@ func (h *Harness) KillAt(ctx context.Context, m cluster.Cluster, v Victim, point
 	return heal, back.err
 }
 
-// pendingOf returns the victim's operation that is pending now.
-func (h *Harness) pendingOf(ctx context.Context, v Victim) (manifest.OperationID, error) {
-	listed, err := recovery.List(ctx, v.Bucket)
+// PendingOf returns the writer's operation that is pending now.
+func PendingOf(ctx context.Context, b objstore.Bucket, writer string) (manifest.OperationID, error) {
+	listed, err := recovery.List(ctx, b)
 	if err != nil {
 		return "", err
 	}
 	for _, l := range listed {
-		s, err := recovery.Get(ctx, v.Bucket, l.Key)
+		s, err := recovery.Get(ctx, b, l.Key)
 		if errors.Is(err, objstore.ErrNotFound) {
 			continue
 		}
 		if err != nil {
 			return "", err
 		}
-		if string(s.Writer) == v.Pod {
+		if string(s.Writer) == writer {
 			return s.Operation, nil
 		}
 	}
-	return "", fmt.Errorf("no pending operation of %s among %d", v.Pod, len(listed))
+	return "", fmt.Errorf("no pending operation of %s among %d", writer, len(listed))
 }
 
 // AwaitOutcome reads the manifest forward until it names op, and says when that was.
