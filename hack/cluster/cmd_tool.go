@@ -10,6 +10,24 @@ import (
 	"github.com/salvor-io/salvor/hack/cluster/internal/build"
 )
 
+func buildCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "build [NAME...]",
+		Short: "Build what a cluster needs, or the named programs",
+		Long: `Builds without root what "up" would build. Interrupted, it goes on with what it
+compiled so far.`,
+		Example:   "  go run . build\n  go run . build versitygw controller-gen",
+		ValidArgs: build.Names(),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if len(names) == 0 {
+				names = build.Node
+			}
+			_, err := build.Ensure(cmd.Context(), newLog(), names...)
+			return err
+		},
+	}
+}
+
 func toolCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "tool NAME",

@@ -45,7 +45,7 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	cmd.AddCommand(upCommand(), downCommand(), doctorCommand(), statusCommand(), kubeconfigCommand(),
-		imageCommand(), containerCommand(), nodeCommand(), toolCommand(), envtestCommand())
+		imageCommand(), containerCommand(), buildCommand(), nodeCommand(), toolCommand(), envtestCommand())
 	cmd.AddCommand(hiddenCommands()...)
 	return cmd
 }

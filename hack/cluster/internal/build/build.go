@@ -46,6 +46,7 @@ func Ensure(ctx context.Context, log *progress.Log, names ...string) (map[string
 	if err != nil {
 		return nil, err
 	}
+	prune(cache, found)
 	var left time.Duration
 	for _, j := range todo {
 		left += log.Estimate(j.step(), j.guess())
@@ -106,6 +107,27 @@ func plan(root, cache, version string, names []string) (map[string]string, []job
 		}
 	}
 	return found, todo, nil
+}
+
+// unused is how long a folder of programs that nobody asked for is kept.
+const unused = 30 * 24 * time.Hour
+
+// prune marks the folders in use and removes those that no checkout has asked
+// for in a long time; a set of programs is most of a gigabyte.
+func prune(cache string, found map[string]string) {
+	now := time.Now()
+	for _, path := range found {
+		_ = os.Chtimes(filepath.Dir(path), now, now) // absent before its first build
+	}
+	entries, err := os.ReadDir(filepath.Join(cache, "bin"))
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && now.Sub(info.ModTime()) > unused {
+			_ = os.RemoveAll(filepath.Join(cache, "bin", e.Name()))
+		}
+	}
 }
 
 func wants(m Module, names []string) bool {

@@ -25,8 +25,10 @@ type Module struct {
 }
 
 // Modules is everything this tool can build. The order is the build order:
-// kubernetes first, because etcd, coredns and local-path-provisioner are
-// pinned to the same dependency versions and find them compiled.
+// kubernetes first, because the modules of etcd, coredns and
+// local-path-provisioner require exactly its dependency versions and find them
+// compiled. They must require and not replace them: the name of a compiled
+// package holds the required version.
 var Modules = []Module{
 	{
 		Dir: "build/kubernetes",

@@ -80,7 +80,7 @@ func packSystemImages(bins map[string]string) ([]string, error) {
 // content hash already; busybox comes from the distribution and is read.
 func imageKey(o image.Options, busybox string) (string, error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "%+v\n", o)
+	fmt.Fprintf(h, "%d %+v\n", image.Format, o)
 	data, err := os.ReadFile(busybox)
 	if err != nil {
 		return "", err

@@ -57,7 +57,7 @@ func TestJudge(t *testing.T) {
 		"no room to build":    {func(f *Facts) { f.CacheFree = 5 * gib }, "disk", true, "10.0 GiB"},
 		"little memory":       {func(f *Facts) { f.MemoryFree = gib }, "memory", true, "2.0 GiB"},
 		"no loopback":         {func(f *Facts) { f.Loopback = errors.New("cannot assign") }, "ports", true, "ip link set lo up"},
-		"a route to our pods": {func(f *Facts) { f.Routes = append(f.Routes, host.Route{Dst: "10.0.0.0/8", Dev: "vpn"}) }, "routes", true, "--pod-cidr"},
+		"a route to our pods": {func(f *Facts) { f.Routes = append(f.Routes, host.Route{Dst: "10.244.64.0/18", Dev: "vpn"}) }, "routes", true, "--pod-cidr"},
 		"networks overlap":    {func(f *Facts) { f.Services = netip.MustParsePrefix("10.244.9.0/24") }, "routes", true, "overlap"},
 		"leftover":            {func(f *Facts) { f.Clusters = []ClusterFact{{Name: "x"}} }, "leftovers", false, "down --name x"},
 		"foreign kube-proxy":  {func(f *Facts) { f.ProxyTables = true }, "neighbours", true, "nft delete table"},

@@ -210,9 +210,12 @@ func judgeNeighbours(f Facts, add adder) {
 		add(true, "routes", "", "choose others with --pod-cidr and --service-cidr", "the pod network %s and the service network %s overlap", f.Pods, f.Services)
 	}
 	own := func(dev string) bool { return slices.Contains(f.OwnLinks, dev) }
-	for flag, network := range map[string]netip.Prefix{"--pod-cidr": f.Pods, "--service-cidr": f.Services} {
-		for _, r := range host.Overlapping(network, f.Routes, own) {
-			add(true, "routes", "", "choose another network with "+flag, "%s overlaps the route to %s by %s", network, r.Dst, r.Dev)
+	for _, n := range []struct {
+		flag    string
+		network netip.Prefix
+	}{{"--pod-cidr", f.Pods}, {"--service-cidr", f.Services}} {
+		for _, r := range host.Overlapping(n.network, f.Routes, own) {
+			add(true, "routes", "", "choose another network with "+n.flag, "%s overlaps the route to %s by %s", n.network, r.Dst, r.Dev)
 		}
 	}
 	running := false

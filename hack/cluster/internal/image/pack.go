@@ -15,6 +15,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
+// Format counts the changes of what Pack makes of equal options, so that
+// images kept under their options' names are packed anew.
+const Format = 1
+
 // Options describe an image.
 type Options struct {
 	// Name is the full reference, as in salvor.local/store:dev. Pods name it
