@@ -12,11 +12,13 @@ import (
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/fault"
 	"github.com/salvor-io/salvor/objstore/mem"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 // The process dies at every call of an append, in every way. A second process
 // appends the same: one row, and a good chain.
 func TestCrashAtEveryCall(t *testing.T) {
+	contract.Row(t, 99)
 	before := draw(t, "a | b")
 	probe := fault.Wrap(before.Clone())
 	mustAppend(t, process(t, probe, "p", ring(t, "k1")), forward("c"), Head{})

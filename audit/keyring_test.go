@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/salvor-io/salvor/objstore/mem"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 func TestNewKeyring(t *testing.T) {
@@ -91,6 +92,7 @@ func TestReadKeyring(t *testing.T) {
 //	a | b | c | d
 //	k1  k1  k2  k2
 func TestRotation(t *testing.T) {
+	contract.Row(t, 21)
 	b := draw(t, "a | b")
 	l := process(t, b, "q", ring(t, "k2"))
 	mustAppend(t, l, forward("c"), Head{})

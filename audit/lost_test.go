@@ -13,12 +13,14 @@ import (
 
 	"github.com/salvor-io/salvor/objstore/fault"
 	"github.com/salvor-io/salvor/objstore/mem"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 // One put goes wrong, at each number of a chain that is being written, with a
 // rival's row in the way of every second one. The append succeeds all the same,
 // and nothing is there twice.
 func TestOnePutGoesWrong(t *testing.T) {
+	contract.Row(t, 125)
 	throttled := errors.New("503 slow down")
 	for _, tt := range []struct {
 		name string
@@ -78,6 +80,7 @@ func TestManyPutsGoWrong(t *testing.T) {
 // A request whose answer was lost lands late: while the number is still free, or
 // after somebody else took it. The row is there once, and the log knows whose.
 func TestPutLandsLate(t *testing.T) {
+	contract.Row(t, 125)
 	for _, tt := range []struct {
 		name  string
 		call  fault.Verb // before this call of the log ...

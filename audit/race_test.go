@@ -10,12 +10,14 @@ import (
 	"testing"
 
 	"github.com/salvor-io/salvor/objstore/mem"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 // Sixteen recoverers over one bucket, every operation recorded by two of them at
 // once through different logs: no fork, no hole, each operation exactly once, and
 // exactly one of the two wrote it.
 func TestRacingAppends(t *testing.T) {
+	contract.Row(t, 2, 99)
 	for _, tt := range []struct{ logs, appends int }{
 		{2, 10_000},
 		{16, 640}, // every put contested

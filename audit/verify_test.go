@@ -17,6 +17,7 @@ import (
 	"github.com/salvor-io/salvor/objstore/envelope"
 	"github.com/salvor-io/salvor/objstore/fault"
 	"github.com/salvor-io/salvor/objstore/mem"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 // The chain that is damaged below:
@@ -149,12 +150,6 @@ func TestVerify(t *testing.T) {
 		{name: "an object far away", damage: func(b *mem.Bucket) { put(t, b, 1<<63, body(6)) },
 			want: []string{"7-9223372036854775807: 10 Missing", "9223372036854775808: 0 Misplaced"}},
 
-		{name: "three damages far apart", damage: func(b *mem.Bucket) {
-			edit(t, b, 1, func(r []Row) []Row { reason(&r[0]); return r })
-			drop(t, b, 3)
-			edit(t, b, 4, func(r []Row) []Row { r[2] = reseal(r[2], nil); return r })
-			drop(t, b, 6)
-		}, expect: []Head{headOf(6)}, want: []string{"1: 1 Changed", "3: 4 Missing", "4: 7 Forged", "6: 9 CutTail"}},
 		{name: "beside the chain", damage: func(b *mem.Bucket) {
 			for _, key := range []string{"audit/main/segments/1", "audit/main/checkpoints/00000000000000000001", "audit/main/7", "audit/main/00000000000000000000", "audit/mainly/00000000000000000003"} {
 				if _, err := b.PutIfAbsent(t.Context(), key, []byte("x"), ""); err != nil {
@@ -176,6 +171,21 @@ func TestVerify(t *testing.T) {
 				t.Errorf("verdict %s", rep.Verdict())
 			}
 		})
+	}
+}
+
+// Damages far apart are all told in one walk, first to last.
+func TestAllBreaksInOneWalk(t *testing.T) {
+	contract.Row(t, 19)
+	b := draw(t, drawn)
+	head := mustBeGood(t, b).Head
+	edit(t, b, 1, func(r []Row) []Row { r[0].Reason = "nothing to see here"; return r })
+	drop(t, b, 3)
+	edit(t, b, 4, func(r []Row) []Row { r[2] = reseal(r[2], nil); return r })
+	drop(t, b, 6)
+	want := []string{"1: 1 Changed", "3: 4 Missing", "4: 7 Forged", "6: 9 CutTail"}
+	if rep := verify(t, b, ring(t, "k1"), head); !slices.Equal(told(rep.Breaks), want) || rep.Verdict() != Bad {
+		t.Errorf("told %q, want %q", told(rep.Breaks), want)
 	}
 }
 
