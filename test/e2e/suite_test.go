@@ -7,6 +7,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,6 +18,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/test/e2e/cluster"
 	"github.com/salvor-io/salvor/test/e2e/harness"
 )
@@ -70,3 +72,8 @@ func cleanUp(namespace string) {
 }
 
 func inNamespace(name string) client.DeleteAllOfOption { return client.InNamespace(name) }
+
+func objstoreGone(err error) bool { return errors.Is(err, objstore.ErrNotFound) }
+
+// pause waits a random moment: the point of a random kill, not a synchronisation.
+func pause(ctx context.Context, d time.Duration) { _ = objstore.Sleep(ctx, d) }
