@@ -50,7 +50,11 @@ func (b *Bucket) put(ctx context.Context, key string, body []byte) (objstore.Out
 	if err := b.makeDir(dir); err != nil {
 		return objstore.Retry, b.explain(err)
 	}
-	err = b.link(ctx, name, body)
+	if _, statErr := b.sys.lstat(name); statErr == nil {
+		err = fs.ErrExist // spares writing a body for nothing; linkat stays the referee
+	} else {
+		err = b.link(ctx, name, body)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		// The directory went away under us: a root was emptied by hand.
 		b.forget(dir)

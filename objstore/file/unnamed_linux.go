@@ -41,14 +41,12 @@ func (b *Bucket) linkUnnamed(ctx context.Context, name string, body []byte) (err
 	return b.sys.linkUnnamed(f, name)
 }
 
-// linkFD names the file behind f. Old kernels give AT_EMPTY_PATH only to a
-// process with CAP_DAC_READ_SEARCH, and say ENOENT; /proc is the way for others.
+// linkFD names the file behind f. Kernels before 6.10 give AT_EMPTY_PATH only to
+// a process with CAP_DAC_READ_SEARCH, and say ENOENT; /proc is the way for others.
 func linkFD(f *os.File, name string) error {
-	fd := int(f.Fd())
-	err := unix.Linkat(fd, "", unix.AT_FDCWD, name, unix.AT_EMPTY_PATH)
+	err := linkEmptyPath(f, name)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) {
-		proc := "/proc/self/fd/" + strconv.Itoa(fd)
-		err = unix.Linkat(unix.AT_FDCWD, proc, unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
+		err = linkProc(f, name)
 	}
 	if err == nil {
 		return nil
@@ -59,4 +57,13 @@ func linkFD(f *os.File, name string) error {
 		}
 	}
 	return linkError(&os.LinkError{Op: "linkat", Old: "O_TMPFILE", New: name, Err: err})
+}
+
+func linkEmptyPath(f *os.File, name string) error {
+	return unix.Linkat(int(f.Fd()), "", unix.AT_FDCWD, name, unix.AT_EMPTY_PATH)
+}
+
+func linkProc(f *os.File, name string) error {
+	proc := "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
+	return unix.Linkat(unix.AT_FDCWD, proc, unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
 }

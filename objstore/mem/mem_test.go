@@ -4,6 +4,7 @@
 package mem_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -18,6 +19,17 @@ func TestAcceptance(t *testing.T) {
 
 func TestAcceptanceInPagesOfTwo(t *testing.T) {
 	objstoretest.Acceptance(t, func() objstore.Bucket { return mem.New(mem.Options{Page: 2}) })
+}
+
+// In memory a race is short, so there are many.
+func TestAThousandRaces(t *testing.T) {
+	b := mem.New(mem.Options{})
+	for i := range 1000 {
+		objstoretest.Race(t, func(int) objstore.Bucket { return b }, fmt.Sprint("k", i), 16<<10)
+		if t.Failed() {
+			return
+		}
+	}
 }
 
 func TestStampsAreOfTheGivenClock(t *testing.T) {
