@@ -61,8 +61,8 @@ func (l *Log) settle(ctx context.Context, key string, out objstore.Outcome, b *b
 	}
 	mine := bytes.Equal(o.Body, b.body)
 	if out == objstore.Created && !mine {
-		return &Break{Number: b.number, LastNumber: b.number, RowID: b.rows[0].ID, LastRowID: b.rows[len(b.rows)-1].ID,
-			Why: Damaged, Detail: "the object store does not hold what it said it created"}
+		return fmt.Errorf("%w: %w", ErrUnknown, &Break{Number: b.number, LastNumber: b.number, RowID: b.rows[0].ID,
+			LastRowID: b.rows[len(b.rows)-1].ID, Why: Damaged, Detail: "the object store does not hold what it said it created"})
 	}
 	if err := l.seen.take(b.number, o.Body, s); err != nil {
 		return err
