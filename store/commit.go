@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/salvor-io/salvor/store/log"
@@ -21,6 +22,7 @@ func (s *Store) Transact(ctx context.Context, t Transaction) (Result, error) {
 		return Result{}, err
 	}
 	defer leave()
+	t.Statements = slices.Clone(t.Statements) // the caller's are the caller's
 	if err := t.normalise(s.names); err != nil {
 		return Result{}, err
 	}

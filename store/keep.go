@@ -7,17 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"time"
 
 	"github.com/salvor-io/salvor/manifest"
-	"github.com/salvor-io/salvor/recovery"
 	"github.com/salvor-io/salvor/store/log"
 )
-
-// lookGap is the least time between two looks at the manifest that others asked
-// for: whoever forges a refresh costs ten requests a second at most.
-const lookGap = 100 * time.Millisecond
 
 // keep makes checkpoints until the process is told to end. began is where the log
 // ended when this process started.
@@ -36,43 +29,33 @@ func (s *Store) keep(ctx context.Context, began log.Position) error {
 		case <-ctx.Done():
 		}
 	}()
-	failures, looked := 0, time.Time{}
-	due := s.opt.Now().Add(s.opt.Checkpoint)
+	when := schedule{opt: &s.opt, due: s.opt.Now().Add(s.opt.Checkpoint)}
 	if r := s.root.Load(); r == nil || r.recoverer != nil {
-		due = s.opt.Now() // somebody has to be reached, or something to be recovered
+		when.due = s.opt.Now() // somebody has to be reached, or something to be recovered
 	}
 	for {
 		var reply chan<- checkpoint
-		scheduled := false
 		select {
-		case <-s.opt.After(due.Sub(s.opt.Now())):
-			scheduled = true
-		case reply = <-s.requests:
+		case <-s.opt.After(when.next()):
 		case <-s.nudge:
-			if now := s.opt.Now(); now.Sub(looked) < lookGap && now.Before(due) {
-				due = minTime(due, looked.Add(lookGap))
-				continue
-			}
+			when.nudged()
+			continue
+		case reply = <-s.requests:
 		case <-s.draining:
 			s.pass(ctx, began, true)
 			return nil
 		case <-ctx.Done():
 			return nil
 		}
-		looked = s.opt.Now()
-		c := s.pass(ctx, began, scheduled || reply != nil || failures > 0)
+		publish := reply != nil || when.publish()
+		c := s.pass(ctx, began, publish)
 		if reply != nil {
 			reply <- c
 		}
-		switch {
-		case fatal(c.err):
+		if fatal(c.err) {
 			return c.err
-		case c.err != nil:
-			due = s.opt.Now().Add(s.backoff(failures))
-			failures++
-		case scheduled || reply != nil || failures > 0:
-			due, failures = s.opt.Now().Add(s.opt.Checkpoint), 0
 		}
+		when.passed(publish, c.err != nil, s.backoff(when.failures))
 	}
 }
 
@@ -129,73 +112,4 @@ func (s *Store) reach(ctx context.Context, began log.Position) (*root, error) {
 func fatal(err error) bool {
 	var ahead *AheadError
 	return errors.Is(err, manifest.ErrSuperseded) || errors.As(err, &ahead)
-}
-
-// recover finishes or closes what ended epochs, and this process itself, have left
-// pending in the root.
-func (s *Store) recover(ctx context.Context, r *root) error {
-	listed, err := recovery.List(ctx, r.manifest.Bucket())
-	if err != nil {
-		return err
-	}
-	for _, l := range listed {
-		given := recovery.RollForwardOnly{EndEpoch: slices.Contains(r.writer.Abandoned(), l.Operation())}
-		rep, err := r.recoverer.Recover(ctx, l.Key, given)
-		switch {
-		case err != nil:
-			return fmt.Errorf("recover %s: %w", l.Key, err)
-		case rep.Complete && !rep.Gone:
-			s.opt.Report(fmt.Sprintf("recovered operation %s: %s: %s", rep.Operation, rep.Verdict.Decision, rep.Verdict.Message))
-		case !rep.Complete && rep.Verdict.Decision != recovery.Defer:
-			s.opt.Report(fmt.Sprintf("operation %s stays pending: %s: %s", rep.Operation, rep.Verdict.Decision, rep.Verdict.Message))
-		}
-	}
-	if err := r.recoverer.Trim(ctx, recovery.KeepOutcomes); err != nil {
-		return err
-	}
-	return s.look(ctx, r)
-}
-
-func minTime(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// Checkpoint makes a checkpoint now. The result says what was published; a zero
-// Operation means that nothing had changed.
-func (s *Store) Checkpoint(ctx context.Context) (recovery.Result, error) {
-	reply := make(chan checkpoint, 1)
-	select {
-	case s.requests <- reply:
-	case <-s.done:
-		return recovery.Result{}, &Refusal{Reason: ReasonDraining, Message: "the process is ending", RetryAfter: time.Second}
-	case <-ctx.Done():
-		return recovery.Result{}, context.Cause(ctx)
-	}
-	select {
-	case c := <-reply:
-		return c.result, c.err
-	case <-ctx.Done():
-		return recovery.Result{}, context.Cause(ctx)
-	}
-}
-
-// Shutdown ends the process in order: no more transactions, those under way are
-// finished, a last checkpoint, the log closed. When ctx ends first the rest is left
-// to the log, which has everything.
-func (s *Store) Shutdown(ctx context.Context) error {
-	s.turnAway(&Refusal{Reason: ReasonDraining, Message: "the process is shutting down", RetryAfter: time.Second})
-	err := s.gate.wait(ctx)
-	s.drain.Do(func() {
-		s.drained = ctx
-		close(s.draining)
-	})
-	select {
-	case <-s.done:
-		return err
-	case <-ctx.Done():
-		return errors.Join(err, context.Cause(ctx))
-	}
 }
