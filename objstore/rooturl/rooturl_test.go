@@ -4,6 +4,7 @@
 package rooturl_test
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"os"
@@ -63,6 +64,7 @@ func TestADirectory(t *testing.T) {
 func TestMemoryIsNamedInTheProcess(t *testing.T) {
 	one := open(t, "mem://"+strings.ToLower(t.Name()), rooturl.Options{})
 	put(t, one, "tenant/k")
+	defer func() { _ = one.Delete(context.Background(), "tenant/k") }() // the next run in this process finds it empty
 	_ = one.Close()
 	if !has(t, open(t, "mem://"+strings.ToLower(t.Name())+"/tenant/", rooturl.Options{}), "k") {
 		t.Error("the same name is another bucket")
