@@ -7,12 +7,10 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
 	"github.com/salvor-io/salvor/objstore"
-	"github.com/salvor-io/salvor/objstore/file"
-	"github.com/salvor-io/salvor/objstore/mem"
+	"github.com/salvor-io/salvor/objstore/rooturl"
 	"github.com/salvor-io/salvor/objstore/s3"
 )
 
@@ -21,10 +19,8 @@ import (
 func OpenBucket(ctx context.Context, root v1alpha1.Root, secret map[string][]byte) (objstore.Bucket, error) {
 	scheme, rest, _ := strings.Cut(root.URI, "://")
 	switch scheme {
-	case "file":
-		return file.Open(rest, file.Options{})
-	case "mem":
-		return memoryRoot(rest), nil
+	case "file", "mem":
+		return rooturl.Open(ctx, root.URI, rooturl.Options{})
 	case "s3":
 		return openS3(ctx, root, rest, secret)
 	default:
@@ -58,23 +54,6 @@ func openS3(ctx context.Context, root v1alpha1.Root, rest string, secret map[str
 		return nil, err
 	}
 	return objstore.Prefix(b, prefix), nil
-}
-
-// memory holds the mem:// roots of this process by name: they live as long as it.
-var memory = struct {
-	sync.Mutex
-	roots map[string]*mem.Bucket
-}{roots: map[string]*mem.Bucket{}}
-
-func memoryRoot(name string) *mem.Bucket {
-	memory.Lock()
-	defer memory.Unlock()
-	b := memory.roots[name]
-	if b == nil {
-		b = mem.New(mem.Options{})
-		memory.roots[name] = b
-	}
-	return b
 }
 
 // isLocal reports whether a root lives on this machine only.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
@@ -59,7 +60,7 @@ func sameStore(ctx context.Context, ws *v1alpha1.WALStore, root *Root, us manife
 		return nil
 	}
 	generation, version := int64(st.Generation), int64(st.Version)
-	ours := st.Claimant != nil && *st.Claimant == us
+	ours := st.Claimant != nil && isUs(*st.Claimant, us)
 	refuse := func(reason, format string, args ...any) error {
 		return found(v1alpha1.ConditionRootClaimed, reason, format+": to take it over as it is, stop its writers and run: %s",
 			append(args, adoptCommand(ws, us.Cluster, fmt.Sprint(version)))...).final()
@@ -101,7 +102,7 @@ func digestAt(ctx context.Context, b objstore.Bucket, v manifest.Version) (strin
 func claimable(st *manifest.State, us manifest.Claimant, adopt string) error {
 	has := st.Claimant
 	switch {
-	case has == nil, *has == us:
+	case has == nil, isUs(*has, us):
 		return nil
 	case has.Cluster == us.Cluster && has.Namespace == us.Namespace && has.Name == us.Name:
 		// A name is unique in a cluster, and now it is ours: the WALStore that claimed
@@ -135,7 +136,7 @@ func (o *opener) claim(ctx context.Context, ws *v1alpha1.WALStore, root *Root) e
 	by := manifest.Publisher{Role: manifest.RoleOperator, Process: o.opt.Process}
 	st := root.Manifest.View()
 	switch has := st.Claimant; {
-	case has != nil && *has == us:
+	case has != nil && isUs(*has, us):
 		return nil
 	case has != nil: // claimable: our predecessor of the same name
 		_, err = root.Manifest.Adopt(ctx, by, us, st.Version)
@@ -151,6 +152,11 @@ func (o *opener) claimant(ctx context.Context, ws *v1alpha1.WALStore) (manifest.
 	return manifest.Claimant{Cluster: cluster, Namespace: ws.Namespace, Name: ws.Name, UID: string(ws.UID)}, err
 }
 
+// isUs: a uid is of one object in one cluster; the cluster's name is for people.
+func isUs(has, us manifest.Claimant) bool {
+	return has.UID == us.UID && has.Namespace == us.Namespace && has.Name == us.Name
+}
+
 // clusterID tells this cluster from others: as it was given, or the uid of kube-system.
 func (o *opener) clusterID(ctx context.Context) (string, error) {
 	o.mu.Lock()
@@ -160,9 +166,12 @@ func (o *opener) clusterID(ctx context.Context) (string, error) {
 	}
 	if o.cluster == "" {
 		var ns corev1.Namespace
-		if err := o.secrets.Get(ctx, types.NamespacedName{Name: "kube-system"}, &ns); err != nil {
-			return "", found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonInternal,
-				"the cluster's identity, the uid of the namespace kube-system, could not be read: %v: grant it, or start the operator with --cluster-id", err)
+		err := o.secrets.Get(ctx, types.NamespacedName{Name: "kube-system"}, &ns)
+		switch {
+		case apierrors.IsForbidden(err):
+			return "", nil // an operator of some namespaces only: the uid has to do
+		case err != nil:
+			return "", found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonInternal, "the cluster's identity, the uid of the namespace kube-system, could not be read: %v", err)
 		}
 		o.cluster = string(ns.UID)
 	}

@@ -19,6 +19,7 @@ import (
 type ledger struct {
 	mu     sync.Mutex
 	stores map[types.UID]map[string]*pending
+	hot    map[types.NamespacedName]bool
 }
 
 // pending is one sidecar that somebody still has to deal with.
@@ -59,6 +60,12 @@ func (l *ledger) note(store types.UID, p pending, now time.Time) pending {
 	if is.detected.IsZero() {
 		is.detected = p.detected
 	}
+	if !is.detected.IsZero() && is.name.Name != "" {
+		if l.hot == nil {
+			l.hot = map[types.NamespacedName]bool{}
+		}
+		l.hot[is.name] = true
+	}
 	return *is
 }
 
@@ -73,17 +80,35 @@ func (l *ledger) get(store types.UID, key string) (pending, bool) {
 	return *p, true
 }
 
+// urgent reports whether a RecoverySidecar stands for an operation whose writer
+// was seen to be lost, and not only listed.
+func (l *ledger) urgent(name types.NamespacedName) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hot[name]
+}
+
 // done forgets a sidecar that is gone.
 func (l *ledger) done(store types.UID, key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.stores[store], key)
+	l.drop(store, key)
+}
+
+func (l *ledger) drop(store types.UID, key string) {
+	if p := l.stores[store][key]; p != nil {
+		delete(l.hot, p.name)
+		delete(l.stores[store], key)
+	}
 }
 
 // forget forgets a store.
 func (l *ledger) forget(store types.UID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for key := range l.stores[store] {
+		l.drop(store, key)
+	}
 	delete(l.stores, store)
 }
 
@@ -106,7 +131,7 @@ func (l *ledger) keepOnly(store types.UID, listed map[string]bool, began time.Ti
 	defer l.mu.Unlock()
 	for key, p := range l.stores[store] {
 		if !listed[key] && p.first.Before(began) && p.name.Name == "" {
-			delete(l.stores[store], key)
+			l.drop(store, key)
 		}
 	}
 }

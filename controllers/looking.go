@@ -7,6 +7,8 @@ import (
 	"context"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/salvor-io/salvor/control"
 	"github.com/salvor-io/salvor/detect"
 	"github.com/salvor-io/salvor/manifest"
@@ -55,13 +57,29 @@ func (s *Streams) lookLater(w *watched) {
 	}
 }
 
+// Missing lists a root again: a RecoverySidecar was deleted by somebody, and its
+// object may still be there.
+func (s *Streams) Missing(store types.NamespacedName) {
+	time.AfterFunc(time.Second, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if w := s.watched[s.byName[store]]; w != nil && s.ctx.Err() == nil {
+			s.find(w)
+		}
+	})
+}
+
 // followManifest reads what was published since, and tells detect who is registered.
 func (s *Streams) followManifest(w *watched) {
 	ctx := s.ctx
 	w.following.ask(func() {
 		ctx, cancel := context.WithTimeout(ctx, lookBound)
 		defer cancel()
-		_, err := w.root.Manifest.Latest(ctx)
+		before := w.root.Manifest.View().Version
+		st, err := w.root.Manifest.Latest(ctx)
+		if err == nil && st.Version > before {
+			s.stores.up(w.root.Store, background, manifestEvery)
+		}
 		if w.root.away.note(err, s.opt.Now()) || err != nil && !isAway(err) {
 			s.stores.up(w.root.Store, normal, 0)
 		}

@@ -64,11 +64,11 @@ func newMeters(r prometheus.Registerer) *meters {
 	return m
 }
 
-func (m *meters) setIsolated(is bool) {
-	m.isolated.Set(0)
+func gauge(is bool) float64 {
 	if is {
-		m.isolated.Set(1)
+		return 1
 	}
+	return 0
 }
 
 func (m *meters) recovered(outcome string, took time.Duration) {

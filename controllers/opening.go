@@ -86,7 +86,7 @@ func (o *opener) open(ctx context.Context, ws *v1alpha1.WALStore) (res opening) 
 		res.claimed.settle(found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonRootUnreachable, "%s", short(err)), rootFinding)
 		return res
 	}
-	root := &Root{Store: client.ObjectKeyFromObject(ws), UID: ws.UID, URI: ws.Spec.Root.URI, Bucket: b, print: print}
+	root := &Root{Store: client.ObjectKeyFromObject(ws), UID: ws.UID, URI: ws.Spec.Root.URI, Bucket: b, print: print, ca: len(secret[v1alpha1.SecretCA]) > 0}
 	defer func() {
 		if res.root == nil {
 			_ = b.Close()
@@ -173,10 +173,8 @@ func (o *opener) keyring(ctx context.Context, ws *v1alpha1.WALStore) (*audit.Key
 	if err != nil {
 		return nil, nil, found(v1alpha1.ConditionAuditReady, v1alpha1.ReasonAuditKeyInvalid, "Secret %s/%s: %v", ws.Namespace, name, err).final()
 	}
-	current := string(data[v1alpha1.SecretCurrentAuditKey])
-	if len(data[current]) == 0 {
-		return nil, nil, found(v1alpha1.ConditionAuditReady, v1alpha1.ReasonAuditKeyMissing,
-			"Secret %s/%s: the entry %q names %q, and there is no such key in it", ws.Namespace, name, v1alpha1.SecretCurrentAuditKey, current).final()
+	if _, err := keys.Current(); err != nil {
+		return nil, nil, found(v1alpha1.ConditionAuditReady, v1alpha1.ReasonAuditKeyMissing, "Secret %s/%s: %v", ws.Namespace, name, err).final()
 	}
 	return keys, data, nil
 }

@@ -212,7 +212,7 @@ func (r *RecoverySidecarReconciler) tell(ctx context.Context, rsc *v1alpha1.Reco
 		if p.report.Complete {
 			r.results.note(root, p, t)
 		}
-		r.stores.up(root.Store, normal, 0)
+		r.stores.up(root.Store, normal, r.opt.StatusEvery)
 	}
 	return ctrl.Result{RequeueAfter: t.after}, nil
 }

@@ -27,6 +27,8 @@ type Root struct {
 	Trail     *audit.Log
 	Recoverer *recovery.Recoverer
 
+	// ca: the Secret holds certificates that the store's pods need, too.
+	ca bool
 	// print of the spec and the Secrets that it was opened with.
 	print string
 	away  away

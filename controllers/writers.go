@@ -103,6 +103,9 @@ func (s *Streams) heard(wr *writer, st *control.Status) {
 	if epoch.Number != 0 && known != epoch || uint64(view)+followBehind <= st.Manifest {
 		s.followManifest(wr.of)
 	}
+	if st.Waiting != "" && (before == nil || before.Waiting != st.Waiting) {
+		s.find(wr.of) // perhaps for an operation that nobody has named to us
+	}
 	if before == nil || before.State != st.State || before.PoisonReason != st.PoisonReason {
 		s.stores.up(wr.of.root.Store, normal, 0)
 	}
@@ -208,7 +211,7 @@ func (s *Streams) checkIsolation() {
 		return
 	}
 	s.isolated = is
-	s.meters.setIsolated(is)
+	s.meters.isolated.Set(gauge(is))
 	s.log.Info("isolation", "isolated", is)
 	for _, w := range s.watched {
 		s.stores.up(w.root.Store, normal, 0)

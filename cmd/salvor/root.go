@@ -22,6 +22,7 @@ exactly once, and records it in a signed trail.`,
 	cmd.AddCommand(
 		newAuditCommand(),
 		newManifestCommand(),
+		newOperatorCommand(),
 		newRecoverCommand(),
 		newStoreCommand(),
 	)

@@ -1,0 +1,62 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package controllers is where Kubernetes meets the library. Nothing is decided
+// here: detect says who is dead, recovery says what to do about an operation, and
+// the manifest says what was done.
+//
+// # From a killed writer to a healed store
+//
+//	pod ledger-0     streams.go            recoverysidecar_controller.go      root
+//	    |  status line: open [01KA]            |                                |
+//	    |------------->|                       |                                |
+//	    x  SIGKILL     |                       |                                |
+//	       end of file |  detect: Suspect      |                                |
+//	    -------------->|  get recovery/01KA    |                                |
+//	                   |-------------------------------------------------------->
+//	                   |  create RecoverySidecar ledger-01ka-5f3c0a1b           |
+//	                   |---------------------->|  detect: its epoch may end     |
+//	                   |                       |  Recover(recovery/01KA)        |
+//	                   |                       |------------------------------->|
+//	                   |                       |  fence + publish, audit, delete|
+//	                   |                       |  one status apply: Complete    |
+//	    <------------------------------------------ POST refresh, if it lives
+//
+// Two API writes a recovery: the resource is created, its status is applied.
+//
+// # Who watches what
+//
+//	WALStore controller         WALStores (spec), StatefulSets owned or adopted; wake: streams, recoveries
+//	RecoverySidecar controller  RecoverySidecars (spec, creation); wake: streams, sweeps, the WALStore controller
+//	Streams                     pods with the label recovery.salvor.io/store; one status stream to each
+//
+// wake (wake.go) is a source of requests from inside this process, with a
+// priority: a writer that was seen to die comes before what a listing finds.
+//
+// # Who writes what
+//
+//	WALStore status             WALStore controller only, by server-side apply, one at most a pass
+//	RecoverySidecar             created by the sweeper (sweep.go) only; deleted by retire.go and by the garbage collector
+//	RecoverySidecar status      RecoverySidecar controller only
+//	StatefulSet, Service        WALStore controller, by server-side apply, for managed stores
+//	identity and claim          opening.go, identity.go
+//	fences, outcomes, rows      recovery.Recoverer, called by the RecoverySidecar controller and nobody else
+//	litter, trimmed ids         recovery.Recoverer, called by the sweeper and the WALStore controller
+//
+// # Files
+//
+//	setup.go options.go wake.go single.go     wiring
+//	opening.go identity.go roots.go bucket.go a root: whose credentials, which store, is it ours, does it keep its promises
+//	walstore_controller.go walstore_status.go readiness.go conditions.go
+//	workload.go managed.go storeset.go        pods: adopted, or run by us
+//	streams.go dialling.go writers.go looking.go pods.go
+//	sweep.go naming.go ledger.go              what pends, and the resource for it
+//	recoverysidecar_controller.go report.go describe.go retire.go results.go
+//	finding.go status.go metrics.go rbac.go
+//
+// # What can be lost
+//
+// Everything in memory here is a cache or a queue. A process that starts knows
+// nothing, lists each root once and goes on; two that run at once (a paused
+// leader) do each thing once, because the manifest and the audit trail say so.
+package controllers

@@ -1,0 +1,32 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+// What the operator may do, each with its reason. config/rbac/operator is
+// generated from here; a namespaced install turns the same rules into a Role.
+
+// Reads the stores it is asked to operate, and says what it found.
+// +kubebuilder:rbac:groups=recovery.salvor.io,resources=walstores,verbs=get;list;watch
+// +kubebuilder:rbac:groups=recovery.salvor.io,resources=walstores/status,verbs=patch
+
+// Makes and retires the windows on pending operations.
+// +kubebuilder:rbac:groups=recovery.salvor.io,resources=recoverysidecars,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=recovery.salvor.io,resources=recoverysidecars/status,verbs=patch
+
+// Watches writers; only pods with the label recovery.salvor.io/store are kept.
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+
+// Gets, by name, the Secrets that a WALStore of the same namespace refers to. It
+// never lists them.
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get
+
+// Reads which cluster this is: the uid of kube-system stands in each root's claim.
+// +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
+
+// Runs managed stores, and reads StatefulSets that stores adopt.
+// +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=services,verbs=get;create;patch
+
+// Tells people.
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch

@@ -1,0 +1,172 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	appsac "k8s.io/client-go/applyconfigurations/apps/v1"
+	coreac "k8s.io/client-go/applyconfigurations/core/v1"
+	metaac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/salvor-io/salvor/api/v1alpha1"
+)
+
+// What a managed store's pods look like inside.
+const (
+	storePort     = 8410
+	containerName = "store"
+	storeUser     = 65532
+	dataDir       = "/var/lib/salvor"
+	secretDir     = "/var/run/secrets/salvor-root"
+)
+
+func storeLabels(ws *v1alpha1.WALStore) map[string]string {
+	return map[string]string{v1alpha1.LabelStore: ws.Name}
+}
+
+func allLabels(ws *v1alpha1.WALStore) map[string]string {
+	return map[string]string{
+		v1alpha1.LabelStore: ws.Name, "app.kubernetes.io/name": "salvor-store",
+		"app.kubernetes.io/instance": ws.Name, "app.kubernetes.io/managed-by": "salvor",
+	}
+}
+
+func owner(ws *v1alpha1.WALStore) *metaac.OwnerReferenceApplyConfiguration {
+	return metaac.OwnerReference().WithAPIVersion(v1alpha1.SchemeGroupVersion.String()).WithKind(v1alpha1.KindWALStore).
+		WithName(ws.Name).WithUID(ws.UID).WithController(true)
+}
+
+// storeService gives each pod a name that DNS knows.
+func storeService(ws *v1alpha1.WALStore) *coreac.ServiceApplyConfiguration {
+	port := func(name string, n int32) *coreac.ServicePortApplyConfiguration {
+		return coreac.ServicePort().WithName(name).WithPort(n).WithProtocol(corev1.ProtocolTCP).WithTargetPort(intstr.FromInt32(n))
+	}
+	return coreac.Service(ws.Name, ws.Namespace).WithLabels(allLabels(ws)).WithOwnerReferences(owner(ws)).
+		WithSpec(coreac.ServiceSpec().WithClusterIP(corev1.ClusterIPNone).WithPublishNotReadyAddresses(true).
+			WithSelector(storeLabels(ws)).WithPorts(port("api", storePort), port("control", controlPort(ws))))
+}
+
+// storeSet runs the reference store: one pod a writer, each with its own log. It
+// runs under restricted Pod Security and holds no token of the cluster.
+func storeSet(ws *v1alpha1.WALStore, image string, replicas int32, ca bool) *appsac.StatefulSetApplyConfiguration {
+	m := ws.Spec.Managed
+	pod := coreac.PodSpec().
+		WithAutomountServiceAccountToken(false).
+		WithTerminationGracePeriodSeconds(30).
+		WithSecurityContext(coreac.PodSecurityContext().WithRunAsNonRoot(true).WithRunAsUser(storeUser).WithRunAsGroup(storeUser).
+			WithFSGroup(storeUser).WithFSGroupChangePolicy(corev1.FSGroupChangeOnRootMismatch).
+			WithSeccompProfile(coreac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
+		WithContainers(container(ws, image, ca))
+	if c := ws.Spec.Root.Credentials; c != nil {
+		pod.WithVolumes(coreac.Volume().WithName("root").WithSecret(coreac.SecretVolumeSource().WithSecretName(c.SecretRef.Name).WithDefaultMode(0o440)))
+	}
+	if len(m.NodeSelector) > 0 {
+		pod.WithNodeSelector(m.NodeSelector)
+	}
+	if m.PriorityClassName != "" {
+		pod.WithPriorityClassName(m.PriorityClassName)
+	}
+	size := resource.MustParse("1Gi")
+	if m.Storage.Size != nil {
+		size = *m.Storage.Size
+	}
+	claim := coreac.PersistentVolumeClaimSpec().WithAccessModes(corev1.ReadWriteOnce).
+		WithResources(coreac.VolumeResourceRequirements().WithRequests(corev1.ResourceList{corev1.ResourceStorage: size}))
+	if m.Storage.StorageClassName != nil {
+		claim.WithStorageClassName(*m.Storage.StorageClassName)
+	}
+	return appsac.StatefulSet(ws.Name, ws.Namespace).WithLabels(allLabels(ws)).WithOwnerReferences(owner(ws)).
+		WithSpec(appsac.StatefulSetSpec().WithReplicas(replicas).WithServiceName(ws.Name).
+			WithPodManagementPolicy(appsv1.ParallelPodManagement).
+			WithSelector(metaac.LabelSelector().WithMatchLabels(storeLabels(ws))).
+			WithTemplate(coreac.PodTemplateSpec().WithLabels(allLabels(ws)).WithSpec(pod)).
+			WithVolumeClaimTemplates(coreac.PersistentVolumeClaim("data", "").WithSpec(claim)))
+}
+
+func container(ws *v1alpha1.WALStore, image string, ca bool) *coreac.ContainerApplyConfiguration {
+	m := ws.Spec.Managed
+	port := func(name string, n int32) *coreac.ContainerPortApplyConfiguration {
+		return coreac.ContainerPort().WithName(name).WithContainerPort(n).WithProtocol(corev1.ProtocolTCP)
+	}
+	probe := func(path string) *coreac.ProbeApplyConfiguration {
+		return coreac.Probe().WithHTTPGet(coreac.HTTPGetAction().WithPath(path).WithPort(intstr.FromString("api")))
+	}
+	interval := v1alpha1.DefaultCheckpointInterval
+	if m.CheckpointInterval != nil {
+		interval = m.CheckpointInterval.Duration
+	}
+	c := coreac.Container().WithName(containerName).WithImage(image).
+		WithArgs("store", "serve", "--root", storeRoot(ws, ca), "--data-dir", dataDir, "--writer", "$(POD_NAME)",
+			"--listen", fmt.Sprintf(":%d", storePort), "--control-listen", fmt.Sprintf(":%d", controlPort(ws)),
+			"--checkpoint-interval", interval.String(), "--recover", "operator").
+		WithEnv(coreac.EnvVar().WithName("POD_NAME").WithValueFrom(coreac.EnvVarSource().
+			WithFieldRef(coreac.ObjectFieldSelector().WithFieldPath("metadata.name")))).
+		WithPorts(port("api", storePort), port("control", controlPort(ws))).
+		WithReadinessProbe(probe("/readyz").WithPeriodSeconds(2)).
+		WithLivenessProbe(probe("/healthz").WithPeriodSeconds(10).WithFailureThreshold(6)).
+		WithSecurityContext(coreac.SecurityContext().WithAllowPrivilegeEscalation(false).WithReadOnlyRootFilesystem(true).
+			WithCapabilities(coreac.Capabilities().WithDrop("ALL"))).
+		WithVolumeMounts(coreac.VolumeMount().WithName("data").WithMountPath(dataDir))
+	if ws.Spec.Root.Credentials != nil {
+		c.WithVolumeMounts(coreac.VolumeMount().WithName("root").WithMountPath(secretDir).WithReadOnly(true))
+	}
+	if m.ImagePullPolicy != "" {
+		c.WithImagePullPolicy(corev1.PullPolicy(m.ImagePullPolicy))
+	}
+	if m.Resources != nil {
+		c.WithResources(coreac.ResourceRequirements().WithRequests(amounts(m.Resources.Requests)).WithLimits(amounts(m.Resources.Limits)))
+	}
+	return c
+}
+
+func amounts(a *v1alpha1.ResourceAmounts) corev1.ResourceList {
+	out := corev1.ResourceList{}
+	if a == nil {
+		return out
+	}
+	for name, q := range map[corev1.ResourceName]*resource.Quantity{corev1.ResourceCPU: a.CPU, corev1.ResourceMemory: a.Memory} {
+		if q != nil {
+			out[name] = *q
+		}
+	}
+	return out
+}
+
+// storeRoot is the root as the store's own --root takes it. ca: the Secret holds
+// certificates to trust.
+func storeRoot(ws *v1alpha1.WALStore, ca bool) string {
+	root := ws.Spec.Root
+	if isLocal(root.URI) {
+		return root.URI
+	}
+	q := url.Values{}
+	if root.Endpoint != "" {
+		q.Set("endpoint", root.Endpoint)
+		q.Set("path_style", strconv.FormatBool(root.PathStyle))
+	} else if root.PathStyle {
+		q.Set("path_style", "true")
+	}
+	if root.Region != "" {
+		q.Set("region", root.Region)
+	} else if root.Credentials != nil && root.Endpoint == "" {
+		q.Set("region", "us-east-1")
+	}
+	if root.Credentials != nil {
+		q.Set("credentials_dir", secretDir)
+	}
+	if ca {
+		q.Set("ca_file", secretDir+"/"+v1alpha1.SecretCA)
+	}
+	if len(q) == 0 {
+		return root.URI
+	}
+	return root.URI + "?" + q.Encode()
+}

@@ -1,0 +1,255 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/salvor-io/salvor/api/v1alpha1"
+	"github.com/salvor-io/salvor/recovery"
+)
+
+// WALStoreReconciler opens and claims a store's root, keeps its pods where it is
+// asked to, lets its writers be watched, lists what pends now and then, and says
+// what is known of all that.
+type WALStoreReconciler struct {
+	client.Client
+	opt      Options
+	live     client.Reader // without a cache
+	events   events.EventRecorder
+	opener   *opener
+	roots    *Roots
+	streams  *Streams
+	sweeper  *sweeper
+	ledger   *ledger
+	results  *results
+	sidecars *wake
+	meters   *meters
+
+	mu   sync.Mutex
+	each map[types.NamespacedName]*memory
+}
+
+// memory is what a pass leaves for the next one of the same store.
+type memory struct {
+	uid        types.UID
+	generation int64 // of the spec that the last opening was for
+	opening    opening
+	failures   int       // of openings, in a row
+	tryAt      time.Time // the next opening, after one that failed
+	sweepAt    time.Time // the next listing
+	listed     step
+	applied    applied
+	told       map[string]string // the newest event's reason by action
+
+	// The newest status: when, what, and over which version of the object. While
+	// the cache still shows that version, it is behind.
+	written time.Time
+	wrote   *v1alpha1.WALStoreStatus
+	over    string
+}
+
+// Reconcile walks from the root to the status. A step that does not hold leaves
+// those after it unknown; the status is written on every way out.
+func (r *WALStoreReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var ws v1alpha1.WALStore
+	err := r.Get(ctx, req.NamespacedName, &ws)
+	if client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, err
+	}
+	if err != nil || !ws.DeletionTimestamp.IsZero() {
+		r.forget(req.NamespacedName, "")
+		return ctrl.Result{}, nil
+	}
+	m := r.memory(&ws)
+	if m.wrote != nil && m.over == ws.ResourceVersion {
+		ws.Status = *m.wrote.DeepCopy()
+	}
+	if len(ws.Status.Conditions) == 0 {
+		// First sight: opening a root may take a while, and an empty status says less.
+		ws.Status.Conditions = dated(nil, unseen(v1alpha1.WALStoreConditions), v1alpha1.WALStoreConditions, ws.Generation, r.opt.Now())
+		if err := applyStatus(ctx, r.Client, v1alpha1.KindWALStore, &ws, ws.Status); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	r.root(ctx, &ws, m)
+	root := m.opening.root
+	load, err := r.workload(ctx, &ws, root, m)
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("keep the workload: %w", err)
+	}
+	if root != nil {
+		if err := r.streams.Watch(ctx, &ws, root); err != nil {
+			return ctrl.Result{}, fmt.Errorf("watch the writers: %w", err)
+		}
+		if !ws.Spec.Suspend {
+			r.sweep(ctx, root, m)
+		}
+	} else {
+		r.streams.Forget(ws.UID)
+	}
+	after, err := r.status(ctx, &ws, root, m, load)
+	return ctrl.Result{RequeueAfter: r.next(&ws, m, after)}, err
+}
+
+// root opens the root, or looks again whether it is what it was: when the spec
+// changed, when a sweep is due, when it went away, and after a pause when the last
+// opening failed.
+func (r *WALStoreReconciler) root(ctx context.Context, ws *v1alpha1.WALStore, m *memory) {
+	now := r.opt.Now()
+	root := r.roots.Get(ws.UID)
+	away := root != nil && root.away.is() != nil
+	fresh := m.generation != ws.Generation
+	due := root != nil && !now.Before(m.sweepAt)
+	if !fresh && !due && !away && root != nil && m.opening.bad() == nil {
+		return
+	}
+	if !fresh && m.failures > 0 && now.Before(m.tryAt) {
+		return
+	}
+	wasOpen := root
+	m.generation, m.opening = ws.Generation, r.opener.open(ctx, ws)
+	if bad := m.opening.bad(); bad != nil {
+		m.failures++
+		pause := r.opt.backoff(m.failures)
+		if bad.Final { // somebody has to do something first; a look a minute notices it
+			pause = jitter(min(time.Minute, r.opt.BackoffMost))
+		}
+		m.tryAt = now.Add(pause)
+		r.once(ws, note{true, bad.Reason, "OpenRoot", bad.Message})
+		return
+	}
+	m.failures = 0
+	if away || fresh || wasOpen != m.opening.root {
+		m.sweepAt = now
+		r.wakeAll(ctx, ws)
+	}
+}
+
+// wakeAll asks for a look at everything that pends in a store.
+func (r *WALStoreReconciler) wakeAll(ctx context.Context, ws *v1alpha1.WALStore) {
+	all, err := r.resources(ctx, ws)
+	if err != nil {
+		return // the sweep that follows does the same
+	}
+	for i := range all {
+		if !holds(all[i].Status.Conditions, cComplete) {
+			r.sidecars.up(nameOf(&all[i]), normal, 0)
+		}
+	}
+}
+
+// resources are the RecoverySidecars of a store, as the cache has them: not to be
+// written to.
+func (r *WALStoreReconciler) resources(ctx context.Context, ws *v1alpha1.WALStore) ([]v1alpha1.RecoverySidecar, error) {
+	var l v1alpha1.RecoverySidecarList
+	err := r.List(ctx, &l, client.InNamespace(ws.Namespace), client.MatchingFields{indexStore: ws.Name}, client.UnsafeDisableDeepCopy)
+	return l.Items, err
+}
+
+func (r *WALStoreReconciler) workload(ctx context.Context, ws *v1alpha1.WALStore, root *Root, m *memory) (workload, error) {
+	if ws.Spec.Workload != nil {
+		return r.adopted(ctx, ws)
+	}
+	return r.managed(ctx, ws, root, m)
+}
+
+// sweep lists what pends, when that is due, and lets go of what is long finished.
+func (r *WALStoreReconciler) sweep(ctx context.Context, root *Root, m *memory) {
+	now := r.opt.Now()
+	if now.Before(m.sweepAt) {
+		return
+	}
+	m.sweepAt = now.Add(jitter(r.opt.SweepEvery))
+	ctx, cancel := context.WithTimeout(ctx, lookBound)
+	defer cancel()
+	if _, err := root.Manifest.Latest(ctx); err != nil {
+		m.listed = step{bad: rootFinding(err)}
+		r.meters.swept(err)
+		return
+	}
+	r.streams.Learned(root)
+	err := r.sweeper.all(ctx, root, background)
+	r.meters.swept(err)
+	m.listed.settle(err, func(err error) *finding {
+		return found(v1alpha1.ConditionRecovering, v1alpha1.ReasonListingFailed, "%s", short(err))
+	})
+	if err != nil {
+		m.sweepAt = now.Add(r.opt.backoff(1))
+		return
+	}
+	if err := root.Recoverer.Trim(ctx, recovery.KeepOutcomes); err != nil {
+		ctrl.LoggerFrom(ctx).Info("the recent outcomes were not trimmed; the next sweep tries again", "reason", err.Error())
+	}
+}
+
+// next is when this store is looked at again if nothing happens before.
+func (r *WALStoreReconciler) next(ws *v1alpha1.WALStore, m *memory, after time.Duration) time.Duration {
+	now := r.opt.Now()
+	at := m.sweepAt
+	switch {
+	case m.opening.root == nil:
+		at = m.tryAt
+	case ws.Spec.Suspend:
+		at = now.Add(r.opt.SweepEvery)
+	case m.opening.bad() != nil && m.tryAt.Before(at):
+		at = m.tryAt
+	}
+	d := max(at.Sub(now), 10*time.Millisecond)
+	if after > 0 {
+		d = min(d, after)
+	}
+	return d
+}
+
+// forget lets go of a store that is gone, or whose name another one has now.
+func (r *WALStoreReconciler) forget(key types.NamespacedName, except types.UID) {
+	r.mu.Lock()
+	m := r.each[key]
+	if m == nil || m.uid == except {
+		r.mu.Unlock()
+		return
+	}
+	delete(r.each, key)
+	r.mu.Unlock()
+	r.streams.Forget(m.uid)
+	r.roots.Close(m.uid)
+	r.ledger.forget(m.uid)
+	r.results.forget(m.uid)
+	r.meters.forget(key.Namespace, key.Name)
+}
+
+func (r *WALStoreReconciler) memory(ws *v1alpha1.WALStore) *memory {
+	key := client.ObjectKeyFromObject(ws)
+	r.forget(key, ws.UID)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.each[key]
+	if m == nil {
+		m = &memory{uid: ws.UID, told: map[string]string{}}
+		r.each[key] = m
+	}
+	return m
+}
+
+// once emits an event when its message is another one than the last of its reason.
+func (r *WALStoreReconciler) once(ws *v1alpha1.WALStore, n note) {
+	m := r.memory(ws)
+	if m.told[n.action] == n.reason {
+		return
+	}
+	m.told[n.action] = n.reason
+	r.events.Eventf(ws, nil, eventType(n.warning), n.reason, n.action, "%s", clip(n.message))
+}
+
+// settled says that what an action told of is over.
+func (m *memory) settled(action string) { delete(m.told, action) }

@@ -1,0 +1,151 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/salvor-io/salvor/api/v1alpha1"
+)
+
+// manifestEvery is how often the newest manifest version is remembered while
+// nothing else changes: a busy store publishes all the time.
+const manifestEvery = time.Minute
+
+// status says what is known, in at most one request: nothing when nothing changed,
+// and what is no news for a condition at most once a second. It returns when to
+// come back for what was held back.
+func (r *WALStoreReconciler) status(ctx context.Context, ws *v1alpha1.WALStore, root *Root, m *memory, load workload) (time.Duration, error) {
+	st := ws.Status.DeepCopy()
+	v := view{
+		suspended: ws.Spec.Suspend, listed: m.listed,
+		claimed: m.opening.claimed, probed: m.opening.probed, audited: m.opening.audited,
+	}
+	var sum summary
+	if root != nil {
+		sum = r.streams.Summary(root)
+		r.root2status(st, root)
+		if root.away.is() != nil && v.claimed.bad == nil {
+			v.claimed = step{bad: rootFinding(root.away.is())}
+		}
+	}
+	v.workload = load.available(sum, root != nil)
+	v.heard, v.poisoned, v.isolation = sum.heard, sum.poisoned, sum.isolation
+	st.Writers = &v1alpha1.WritersStatus{
+		Expected: load.expected, Registered: int32(sum.registered), Streaming: int32(sum.streaming),
+		Summary: fmt.Sprintf("%d/%d", sum.streaming, load.expected),
+	}
+	if err := r.count(ctx, ws, root, &v, st); err != nil {
+		return 0, err
+	}
+	last, head := r.results.of(ws.UID)
+	if last != nil {
+		st.LastRecovery = last
+	}
+	if head != nil && (st.Audit == nil || st.Audit.HeadNumber < head.HeadNumber) {
+		st.Audit = head
+	}
+	st.ObservedGeneration = ws.Generation
+	st.Conditions = dated(ws.Status.Conditions, readiness(v), v1alpha1.WALStoreConditions, ws.Generation, r.opt.Now())
+	r.meters.ready.WithLabelValues(ws.Namespace, ws.Name).Set(gauge(holds(st.Conditions, v1alpha1.ConditionReady)))
+	r.meters.pending.WithLabelValues(ws.Namespace, ws.Name).Set(float64(v.pending))
+	return r.write(ctx, ws, st, m)
+}
+
+// root2status remembers which store the root is and how far it had come.
+func (r *WALStoreReconciler) root2status(st *v1alpha1.WALStoreStatus, root *Root) {
+	now := root.Manifest.View()
+	st.Root = &v1alpha1.RootStatus{
+		UID: now.Store, Generation: int64(now.Generation), ManifestVersion: int64(now.Version), ManifestDigest: now.Digest,
+	}
+	if h := now.Head; h.Number > 0 && (st.Audit == nil || st.Audit.HeadNumber < int64(h.Number)) {
+		st.Audit = &v1alpha1.AuditStatus{HeadNumber: int64(h.Number), HeadHash: h.Hash}
+	}
+}
+
+// count sums up the RecoverySidecars, and lets go of those beyond the newest.
+func (r *WALStoreReconciler) count(ctx context.Context, ws *v1alpha1.WALStore, root *Root, v *view, st *v1alpha1.WALStoreStatus) error {
+	all, err := r.resources(ctx, ws)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		c := all[i].Status.Conditions
+		observed, _ := find(c, cObserved)
+		switch {
+		case holds(c, cComplete), observed.Reason == v1alpha1.ReasonSidecarGone:
+			continue // done, or applied by hand for nothing
+		case holds(c, cStalled):
+			v.stalled++
+		case holds(c, cApproval):
+			v.approvals++
+		}
+		v.pending++
+	}
+	if v.listed.ok || v.pending > 0 {
+		st.PendingSidecars = new(int32(v.pending))
+	}
+	if root == nil || ws.Spec.Suspend {
+		return nil
+	}
+	for _, rsc := range oldest(all, r.opt.RetainMost) {
+		if err := remove(ctx, r.Client, r.ledger, root, &rsc, r.opt.Now()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write sends a status that differs from the one that is there.
+func (r *WALStoreReconciler) write(ctx context.Context, ws *v1alpha1.WALStore, st *v1alpha1.WALStoreStatus, m *memory) (time.Duration, error) {
+	now := r.opt.Now()
+	news := !sameWords(ws.Status.Conditions, st.Conditions) || ws.Status.ObservedGeneration != st.ObservedGeneration
+	if !news {
+		if sameNumbers(&ws.Status, st) {
+			return 0, nil
+		}
+		every := r.opt.StatusEvery
+		if onlyManifest(&ws.Status, st) {
+			every = manifestEvery
+		}
+		if left := m.written.Add(every).Sub(now); left > 0 {
+			return left, nil
+		}
+	}
+	m.written, m.wrote, m.over = now, st, ws.ResourceVersion
+	if err := applyStatus(ctx, r.Client, v1alpha1.KindWALStore, ws, st); err != nil {
+		m.wrote = nil
+		return 0, fmt.Errorf("write the status: %w", err)
+	}
+	was, _ := find(ws.Status.Conditions, v1alpha1.ConditionReady)
+	is, _ := find(st.Conditions, v1alpha1.ConditionReady)
+	if was.Status != is.Status && is.Status == "True" {
+		m.settled("OpenRoot")
+		m.settled("Apply")
+		r.events.Eventf(ws, nil, eventType(false), "Ready", "Observe", "%s", is.Message)
+	}
+	return 0, nil
+}
+
+// sameNumbers compares what a status says beside its conditions, and the messages
+// that come with numbers.
+func sameNumbers(a, b *v1alpha1.WALStoreStatus) bool {
+	x, y := a.DeepCopy(), b.DeepCopy()
+	x.Conditions, y.Conditions = nil, nil
+	return equality.Semantic.DeepEqual(x, y)
+}
+
+// onlyManifest: nothing but the manifest's version moved.
+func onlyManifest(a, b *v1alpha1.WALStoreStatus) bool {
+	x, y := a.DeepCopy(), b.DeepCopy()
+	if x.Root == nil || y.Root == nil || x.Root.UID != y.Root.UID || x.Root.Generation != y.Root.Generation {
+		return false
+	}
+	x.Root, y.Root = nil, nil
+	return sameNumbers(x, y)
+}
