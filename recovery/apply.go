@@ -45,7 +45,11 @@ func (r *Recoverer) decide(ctx context.Context, rep *Report, o *Observation) (ag
 	if !o.Ended {
 		entries = []manifest.Entry{manifest.Fence(o.Sidecar.Writer, o.Sidecar.Epoch), entry}
 	}
-	pub, err := r.m.Publish(ctx, manifest.Publication{By: r.publisher(), Entries: entries})
+	head, err := r.known(ctx)
+	if err != nil {
+		return false, err
+	}
+	pub, err := r.m.Publish(ctx, manifest.Publication{By: r.publisher(), Entries: entries, Head: head})
 	if _, decided := manifest.AsDecided(err); decided || manifest.IsMismatch(err) || isTrimmed(err) {
 		return true, nil
 	}
@@ -82,6 +86,7 @@ func (r *Recoverer) finish(ctx context.Context, rep *Report, b *manifest.Batch) 
 	}
 	failpoint.Here(failpoint.RecoveryAudited)
 	rep.Row, rep.Head = &done.Row, done.Head
+	r.learn(done.Head)
 	return r.remove(ctx, rep)
 }
 

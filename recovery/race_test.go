@@ -282,3 +282,42 @@ func TestFailedArmLeavesNoTrace(t *testing.T) {
 		t.Fatalf("the next operation shows %q", got)
 	}
 }
+
+// The head of the trail rides in the publications, so that a cut tail shows.
+func TestPublicationsCarryTheHeadOfTheTrail(t *testing.T) {
+	contract.Row(t, 142)
+	w, _ := confirmed(t)
+	_, err := w.recoverAll(w.disk, ended)
+	must(t, err)
+	wr, err := w.writer(w.disk, "w")
+	must(t, err)
+	b := fault.Wrap(w.disk)
+	b.On(fault.PutIfAbsent, recovery.Prefix).Nth(2).Crash(fault.Before)
+	if _, err := wr.Commit(ctx(t), checkpoint(put(w.disk, "a", "x"))); err != nil {
+		t.Fatal(err)
+	}
+	dead, err := w.writer(b, "dead")
+	must(t, err)
+	_, _ = dead.Commit(ctx(t), checkpoint(put(b, "d", "x")))
+	_, err = w.recoverAll(w.disk, ended)
+	must(t, err)
+	rows := w.rows("")
+	if len(rows) != 2 {
+		t.Fatalf("%d rows", len(rows))
+	}
+	head := w.state().Head
+	if head.Number != rows[0].Batch || head.Hash != rows[0].Hash {
+		t.Fatalf("the second recovery's publication carries %+v, the first row is %d %s", head, rows[0].Batch, rows[0].Hash)
+	}
+	// Cut the tail that the manifest remembers: verification says so.
+	for _, r := range rows {
+		must(t, w.disk.Delete(ctx(t), fmt.Sprintf("audit/main/%020d", r.Batch)))
+	}
+	keys, err := audit.NewKeyring(testKeys)
+	must(t, err)
+	rep, err := audit.Verify(ctx(t), w.disk, "main", keys, audit.VerifyOptions{Expect: []audit.Head{{Number: head.Number, Hash: head.Hash}}})
+	must(t, err)
+	if rep.Verdict() != audit.Bad || rep.Breaks[0].Why != audit.CutTail {
+		t.Fatalf("%+v", rep)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/salvor-io/salvor/audit"
 	"github.com/salvor-io/salvor/internal/failpoint"
@@ -17,6 +18,7 @@ import (
 
 // Trail is what recovery needs of the audit trail; *audit.Log is one.
 type Trail interface {
+	Head(ctx context.Context) (audit.Head, error)
 	AppendOnce(ctx context.Context, row audit.Row, since audit.Head) (audit.Appended, error)
 	Find(ctx context.Context, operation string, since audit.Head) (audit.Row, bool, error)
 }
@@ -40,6 +42,34 @@ type Recoverer struct {
 	b     objstore.Bucket
 	trail Trail
 	opt   RecovererOptions
+
+	mu sync.Mutex
+	// head is the newest row of the trail that this recoverer knows; every
+	// publication carries it, so that a cut tail shows.
+	head audit.Head
+}
+
+// known returns the newest head that this recoverer knows, asking once.
+func (r *Recoverer) known(ctx context.Context) (manifest.ChainHead, error) {
+	r.mu.Lock()
+	h := r.head
+	r.mu.Unlock()
+	if h == (audit.Head{}) {
+		var err error
+		if h, err = r.trail.Head(ctx); err != nil {
+			return manifest.ChainHead{}, fmt.Errorf("find the end of the audit trail: %w", err)
+		}
+		r.learn(h)
+	}
+	return manifest.ChainHead{Number: h.Number, Hash: h.Hash}, nil
+}
+
+func (r *Recoverer) learn(h audit.Head) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h.Number > r.head.Number {
+		r.head = h
+	}
 }
 
 // NewRecoverer returns a recoverer for the root of m.
