@@ -40,6 +40,7 @@ The kubeconfig's path is printed.`,
 			if c.PodCIDR, c.ServiceCIDR, err = networks.parse(); err != nil {
 				return err
 			}
+			c.Asked = cmd.Flags().Changed
 			if err := examine(cmd, c); err != nil {
 				return err
 			}

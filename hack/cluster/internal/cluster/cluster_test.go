@@ -108,6 +108,58 @@ func TestNewState(t *testing.T) {
 	}
 }
 
+// What was not asked for is taken as it is; what was must not differ.
+func TestWiden(t *testing.T) {
+	t.Setenv("SALVOR_STATE", shortDir(t))
+	c := Config{Name: "t", Nodes: 1, PodCIDR: netip.MustParsePrefix("10.9.0.0/16"), ServiceCIDR: netip.MustParsePrefix("10.8.0.0/16"), Options: Options{AuditLog: true}}
+	s, err := newState(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Options.AuditLog, c.Nodes = false, 2
+	c.Asked = func(string) bool { return false }
+	if err := s.widen(c); err != nil || len(s.Nodes) != 2 || !s.Options.AuditLog {
+		t.Errorf("%v, %+v", err, s)
+	}
+	taken := map[int]bool{}
+	for _, port := range s.takenPorts() {
+		if taken[port] {
+			t.Errorf("port %d twice", port)
+		}
+		taken[port] = true
+	}
+	c.Asked = func(flag string) bool { return flag == "audit-log" }
+	if err := s.widen(c); err == nil || !strings.Contains(err.Error(), "--audit-log") {
+		t.Errorf("a change goes unnoticed: %v", err)
+	}
+}
+
+// A description that cannot be read must not keep "down" from its work.
+func TestSalvage(t *testing.T) {
+	t.Setenv("SALVOR_STATE", shortDir(t))
+	c := Config{Name: "t", Nodes: 2, PodCIDR: netip.MustParsePrefix("10.9.0.0/16"), ServiceCIDR: netip.MustParsePrefix("10.8.0.0/16")}
+	want, err := newState(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(want.path("cluster.json"), []byte("{"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load("t"); err == nil {
+		t.Fatal("a damaged description is read")
+	}
+	got, err := salvage("t")
+	if err != nil || len(got.Nodes) != 2 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for i, n := range got.Nodes {
+		w := want.Nodes[i]
+		if n.Bridge != w.Bridge || got.cgroup(n) != want.cgroup(w) || got.socket(n) != want.socket(w) || got.networkName(n) != want.networkName(w) {
+			t.Errorf("node %d: %+v", i, n)
+		}
+	}
+}
+
 func TestNewStateRefuses(t *testing.T) {
 	t.Setenv("SALVOR_STATE", shortDir(t))
 	good := Config{Name: "t", Nodes: 1, PodCIDR: netip.MustParsePrefix("10.9.0.0/16"), ServiceCIDR: netip.MustParsePrefix("10.8.0.0/16")}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 
 	"github.com/salvor-io/salvor/hack/cluster/internal/host"
@@ -61,6 +62,9 @@ func (s *State) issueAll() (c certificates, err error) {
 	if err := pki.WriteKubeconfig(s.Kubeconfig(), s.Name, "admin", s.url("apiserver"), c.ca.CertFile(), c.admin); err != nil {
 		return c, err
 	}
+	if err := giveToInvoker(s.Kubeconfig()); err != nil {
+		return c, err
+	}
 	for file, user := range map[string]string{
 		"controller-manager": "system:kube-controller-manager",
 		"scheduler":          "system:kube-scheduler",
@@ -75,6 +79,19 @@ func (s *State) issueAll() (c certificates, err error) {
 		}
 	}
 	return c, nil
+}
+
+// giveToInvoker makes the person behind sudo the owner of a file.
+func giveToInvoker(file string) error {
+	uid, err := strconv.Atoi(os.Getenv("SUDO_UID"))
+	if err != nil {
+		return nil // no sudo
+	}
+	gid, err := strconv.Atoi(os.Getenv("SUDO_GID"))
+	if err != nil {
+		return nil
+	}
+	return os.Chown(file, uid, gid)
 }
 
 func (s *State) etcdArgs(c certificates) []string {

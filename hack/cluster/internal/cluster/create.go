@@ -2,9 +2,11 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/salvor-io/salvor/hack/cluster/internal/host"
@@ -17,6 +19,9 @@ type Config struct {
 	PodCIDR     netip.Prefix
 	ServiceCIDR netip.Prefix
 	Options     Options
+	// Asked tells whether a flag of "up" was given; what was not is taken from
+	// a cluster that is there already.
+	Asked func(flag string) bool
 }
 
 // maxSocketDir is containerd's limit for the folder of its shims' sockets.
@@ -24,7 +29,7 @@ const maxSocketDir = 40
 
 // loopbackPorts are chosen once and stay, so that a restarted process is found
 // again where it was.
-var loopbackPorts = []string{"etcd", "etcd-peer", "controller-manager", "scheduler", "proxy-health", "proxy-metrics"}
+var loopbackPorts = []string{"apiserver", "etcd", "etcd-peer", "controller-manager", "scheduler", "proxy-health", "proxy-metrics"}
 
 // newState decides everything about a new cluster and writes it down.
 func newState(c Config) (*State, error) {
@@ -58,14 +63,13 @@ func newState(c Config) (*State, error) {
 			s.Absent = append(s.Absent, dir)
 		}
 	}
-	ports, err := host.FreePorts("127.0.0.1", len(loopbackPorts)+1)
+	ports, err := host.FreePorts(len(loopbackPorts))
 	if err != nil {
 		return nil, err
 	}
 	for i, name := range loopbackPorts {
 		s.Ports[name] = ports[i]
 	}
-	s.Ports["apiserver"] = ports[len(loopbackPorts)]
 	for range c.Nodes {
 		if err := s.addNode(); err != nil {
 			return nil, err
@@ -81,16 +85,14 @@ func (s *State) addNode() error {
 	if err != nil {
 		return err
 	}
-	health, err := host.FreePorts("127.0.0.1", 2)
+	ports, err := host.FreePorts(2, s.takenPorts()...)
 	if err != nil {
 		return err
 	}
 	n := Node{
 		Index: index, Name: s.Name + "-" + strconv.Itoa(index), Network: network,
-		Bridge: bridgeName(s.Name, index),
-		// The kubelet's port only has to be free on the node's own address,
-		// which nobody else uses.
-		KubeletPort: health[0], HealthPort: health[1],
+		Bridge:      bridgeName(s.Name, index),
+		KubeletPort: ports[0], HealthPort: ports[1],
 	}
 	for _, dir := range []string{"root", "c", "s", "kubelet", "pki", "cni", "ipam", "podlogs"} {
 		if err := os.MkdirAll(s.nodePath(n, dir), 0o755); err != nil {
@@ -101,6 +103,16 @@ func (s *State) addNode() error {
 	return nil
 }
 
+// takenPorts are those that the cluster has given out, whether they are in use
+// just now or not.
+func (s *State) takenPorts() []int {
+	taken := slices.Collect(maps.Values(s.Ports))
+	for _, n := range s.Nodes {
+		taken = append(taken, n.KubeletPort, n.HealthPort)
+	}
+	return taken
+}
+
 // bridgeName keeps to the kernel's 15 characters.
 func bridgeName(name string, index int) string {
 	if len(name) > 9 {
@@ -109,7 +121,7 @@ func bridgeName(name string, index int) string {
 	return "sv-" + name + strconv.Itoa(index)
 }
 
-// bin puts the folders of programs together as a PATH.
+// binPath puts the folders of programs together as a PATH.
 func binPath(bins map[string]string, names ...string) string {
 	path := ""
 	for _, name := range names {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/salvor-io/salvor/hack/cluster/internal/host"
@@ -33,7 +34,11 @@ func Down(ctx context.Context, log *progress.Log, name string, keep bool) error 
 		return removeState(name, lock)
 	}
 	if err != nil {
-		return err
+		log.Printf("%v", err)
+		if s, err = salvage(name); err != nil {
+			return err
+		}
+		log.Printf("kernel settings cannot be restored; all else is found by its name")
 	}
 	var errs []error
 	try := func(what string, err error) {
@@ -66,6 +71,25 @@ func Down(ctx context.Context, log *progress.Log, name string, keep bool) error 
 		return nil
 	}
 	return removeState(name, lock)
+}
+
+// salvage makes up for a lost or damaged description: everything but the kernel
+// settings has names that follow from the cluster's.
+func salvage(name string) (*State, error) {
+	if !validName.MatchString(name) {
+		return nil, fmt.Errorf("no cluster has the name %q", name)
+	}
+	s := &State{Name: name, dir: Dir(name)}
+	nodes, err := os.ReadDir(s.path("nodes"))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range nodes {
+		if index, err := strconv.Atoi(e.Name()); err == nil {
+			s.Nodes = append(s.Nodes, Node{Index: index, Name: name + "-" + e.Name(), Bridge: bridgeName(name, index)})
+		}
+	}
+	return s, nil
 }
 
 // proxyTables are what kube-proxy makes in nftables mode.

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/salvor-io/salvor/hack/cluster/internal/build"
+	"github.com/salvor-io/salvor/hack/cluster/internal/paths"
 	"github.com/salvor-io/salvor/hack/cluster/internal/progress"
 )
 
@@ -25,7 +27,10 @@ func withCluster(ctx context.Context, log *progress.Log, name string, f func(*st
 	defer lock.Close()
 	s, err := Load(name)
 	if err != nil {
-		_ = os.Remove(lock.Name()) // made by asking
+		if errors.Is(err, ErrNoCluster) { // the lock and its folder were made by asking
+			_ = os.Remove(lock.Name())
+			_ = os.Remove(paths.State())
+		}
 		return err
 	}
 	return f(&starter{State: s, log: log, bins: bins, lock: lock})

@@ -18,6 +18,10 @@ import (
 	"github.com/salvor-io/salvor/hack/cluster/internal/progress"
 )
 
+// patience is how long any one thing may take. It is long because a process
+// that died is noticed at once, and a machine may be busy with other work.
+const patience = 4 * time.Minute
+
 // starter is one run of "up" or of a node command.
 type starter struct {
 	*State
@@ -40,27 +44,42 @@ func Up(ctx context.Context, log *progress.Log, c Config) (*State, error) {
 	}
 	defer lock.Close()
 	s, err := Load(c.Name)
-	switch {
-	case errors.Is(err, ErrNoCluster):
-		if s, err = newState(c); err != nil {
-			return nil, err
-		}
-	case err != nil:
+	if errors.Is(err, ErrNoCluster) {
+		s, err = newState(c)
+	} else if err == nil {
+		err = s.widen(c)
+	}
+	if err != nil {
 		return nil, err
-	case s.Options != c.Options:
-		return nil, fmt.Errorf("cluster %s exists with other options %+v: run down first", c.Name, s.Options)
-	default:
-		for len(s.Nodes) < c.Nodes {
-			if err := s.addNode(); err != nil {
-				return nil, err
-			}
-		}
-		if err := s.save(); err != nil {
-			return nil, err
-		}
 	}
 	run := &starter{State: s, log: log, bins: bins, lock: lock}
-	return s, log.Step("start cluster "+c.Name, 15*time.Second, func() error { return run.all(ctx) })
+	err = log.Step("start cluster "+c.Name, 15*time.Second, func() error { return run.all(ctx) })
+	if err != nil {
+		err = fmt.Errorf("%w\nup goes on from here, down removes what is there; logs are in %s", err, s.path("logs"))
+	}
+	return s, err
+}
+
+// widen adds the nodes that are asked for beyond those of an existing cluster.
+// Nothing else of it can be changed.
+func (s *State) widen(c Config) error {
+	for flag, same := range map[string]bool{
+		"pod-cidr":      s.PodCIDR == c.PodCIDR.Masked(),
+		"service-cidr":  s.ServiceCIDR == c.ServiceCIDR.Masked(),
+		"fast-restarts": s.Options.FastRestarts == c.Options.FastRestarts,
+		"audit-log":     s.Options.AuditLog == c.Options.AuditLog,
+		"node-grace":    s.Options.NodeGrace == c.Options.NodeGrace,
+	} {
+		if !same && c.Asked(flag) {
+			return fmt.Errorf("cluster %s was started with another --%s: run down first", s.Name, flag)
+		}
+	}
+	for len(s.Nodes) < c.Nodes {
+		if err := s.addNode(); err != nil {
+			return err
+		}
+	}
+	return s.save()
 }
 
 func (r *starter) all(ctx context.Context) error {
@@ -94,7 +113,7 @@ func (r *starter) all(ctx context.Context) error {
 	}
 	r.log.Printf("%d node(s) ready", len(r.Nodes))
 	for _, d := range [][2]string{{"kube-system", "coredns"}, {"local-path-storage", "local-path-provisioner"}} {
-		if err := until(ctx, 2*time.Minute, func(ctx context.Context) error { return a.available(ctx, d[0], d[1]) }); err != nil {
+		if err := until(ctx, patience, func(ctx context.Context) error { return a.available(ctx, d[0], d[1]) }); err != nil {
 			return err
 		}
 	}
@@ -168,7 +187,7 @@ func (r *starter) controlPlane(ctx context.Context, certs certificates) error {
 	if err != nil {
 		return err
 	}
-	if err := r.wait(ctx, server, time.Minute, func(ctx context.Context) error { return a.get(ctx, "/readyz", nil) }); err != nil {
+	if err := r.wait(ctx, server, patience, func(ctx context.Context) error { return a.get(ctx, "/readyz", nil) }); err != nil {
 		return err
 	}
 	if _, err := r.start("controller-manager", "kube-controller-manager", r.managerArgs(certs)...); err != nil {
@@ -186,7 +205,7 @@ func (r *starter) startProxy(ctx context.Context, a *api) error {
 	if err != nil {
 		return err
 	}
-	err = until(ctx, time.Minute, func(ctx context.Context) error {
+	err = until(ctx, patience, func(ctx context.Context) error {
 		return a.get(ctx, "/api/v1/nodes/"+r.Nodes[0].Name, nil)
 	})
 	if err != nil {
@@ -206,7 +225,7 @@ func (r *starter) startNode(ctx context.Context, n Node, certs certificates, ima
 	if err != nil {
 		return err
 	}
-	err = r.wait(ctx, runtime, 30*time.Second, func(ctx context.Context) error {
+	err = r.wait(ctx, runtime, patience, func(ctx context.Context) error {
 		_, err := host.Run(ctx, r.bins["ctr"], "--address", r.socket(n), "plugins", "ls", "-q")
 		return err
 	})
@@ -228,7 +247,7 @@ func (r *starter) startNode(ctx context.Context, n Node, certs certificates, ima
 	if err != nil {
 		return err
 	}
-	return r.wait(ctx, kubelet, time.Minute, func(ctx context.Context) error { return a.nodeReady(ctx, n.Name) })
+	return r.wait(ctx, kubelet, patience, func(ctx context.Context) error { return a.nodeReady(ctx, n.Name) })
 }
 
 // start runs one of the built programs under a name.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -74,13 +75,19 @@ func EnsureCgroup(group string) error {
 	return nil
 }
 
-// enableControllers hands all controllers of a version 2 group to its children.
+// kubeletControllers are those that kubelet hands to pods in version 2.
+var kubeletControllers = []string{"cpu", "cpuset", "hugetlb", "io", "memory", "pids"}
+
+// enableControllers hands the controllers of a version 2 group to its children.
 func enableControllers(dir string) error {
 	data, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
 	if err != nil {
 		return err
 	}
 	for _, c := range strings.Fields(string(data)) {
+		if !slices.Contains(kubeletControllers, c) {
+			continue
+		}
 		if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0o644); err != nil {
 			return fmt.Errorf("enable controller %s below %s: %w (does a process live in that very group?)", c, dir, err)
 		}

@@ -4,9 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -28,16 +32,36 @@ func Run(ctx context.Context, name string, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// FreePorts finds n free TCP ports on an address, all different.
-func FreePorts(address string, n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
-		if err != nil {
-			return nil, fmt.Errorf("no free port on %s: %w", address, err)
+// FreePorts finds n free TCP ports on 127.0.0.1 that are none of the taken
+// ones. It stays below the range that the kernel gives to outgoing
+// connections: a port that is free while its owner restarts must not be taken
+// by somebody's connection meanwhile.
+func FreePorts(n int, taken ...int) ([]int, error) {
+	const low = 20000
+	high := 32768
+	if data, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		if fields := strings.Fields(string(data)); len(fields) == 2 {
+			if from, err := strconv.Atoi(fields[0]); err == nil && from > low+1000 {
+				high = from
+			}
 		}
-		defer l.Close() // all stay open until the last is found
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	var ports []int
+	start := rand.IntN(high - low)
+	for i := 0; i < high-low && len(ports) < n; i++ {
+		port := low + (start+i)%(high-low)
+		if slices.Contains(taken, port) {
+			continue
+		}
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		l.Close()
+		ports = append(ports, port)
+	}
+	if len(ports) < n {
+		return nil, fmt.Errorf("only %d of %d ports between %d and %d are free on 127.0.0.1", len(ports), n, low, high)
 	}
 	return ports, nil
 }
