@@ -17,6 +17,7 @@ import (
 	"github.com/salvor-io/salvor/objstore/mem"
 	"github.com/salvor-io/salvor/objstore/objstoretest"
 	"github.com/salvor-io/salvor/objstore/s3"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 func keys(t *testing.T, b objstore.Bucket) []string {
@@ -32,6 +33,7 @@ func keys(t *testing.T, b objstore.Bucket) []string {
 }
 
 func TestProbePassesAnHonestStoreAndLeavesNothing(t *testing.T) {
+	contract.Row(t, 124)
 	store := mem.New(mem.Options{})
 	b := fault.Wrap(store)
 	if err := objstore.Probe(t.Context(), b, "probe/1/"); err != nil {
@@ -46,6 +48,7 @@ func TestProbePassesAnHonestStoreAndLeavesNothing(t *testing.T) {
 }
 
 func TestProbeFindsEachBrokenPromise(t *testing.T) {
+	contract.Row(t, 124)
 	for _, c := range []struct {
 		name  string
 		store func(objstore.Bucket) objstore.Bucket
@@ -77,6 +80,7 @@ func TestProbeFindsEachBrokenPromise(t *testing.T) {
 // Every call of the probe fails once, in each way: that is never a verdict about
 // the store's promises, and nothing stays behind that can be deleted.
 func TestProbeNeverTakesAFailureForAVerdict(t *testing.T) {
+	contract.Row(t, 124)
 	throttled := fmt.Errorf("busy: %w", objstore.ErrAccessDenied)
 	for n := 1; n <= 8; n++ { // 9 and 10 tidy up, and are tried again
 		for name, fail := range map[string]func(*fault.Rule){
@@ -101,6 +105,7 @@ func TestProbeNeverTakesAFailureForAVerdict(t *testing.T) {
 }
 
 func TestProbeTidiesUpAgainWhenItFailed(t *testing.T) {
+	contract.Row(t, 124)
 	for _, n := range []int{2, 3} { // the first delete is part of a check, the last two tidy up
 		store := mem.New(mem.Options{})
 		b := fault.Wrap(store)
@@ -116,6 +121,7 @@ func TestProbeTidiesUpAgainWhenItFailed(t *testing.T) {
 }
 
 func TestProbeFollowsRetry(t *testing.T) {
+	contract.Row(t, 124)
 	b := fault.Wrap(mem.New(mem.Options{}))
 	b.On(fault.PutIfAbsent, "").Nth(1).Fail(errors.New("slow down"))
 	b.On(fault.PutIfAbsent, "").Nth(4).Fail(errors.New("slow down"))
@@ -126,6 +132,7 @@ func TestProbeFollowsRetry(t *testing.T) {
 }
 
 func TestProbeTidiesUpAfterItsContextEnded(t *testing.T) {
+	contract.Row(t, 124)
 	store := mem.New(mem.Options{})
 	b := fault.Wrap(store)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -143,6 +150,7 @@ func TestProbeTidiesUpAfterItsContextEnded(t *testing.T) {
 }
 
 func TestProbeOnARealServerAndThroughAProxyThatStripsTheCondition(t *testing.T) {
+	contract.Row(t, 124)
 	server := objstoretest.StartVersitygw(t)
 	proxy := objstoretest.StartProxy(t, server)
 	name := server.NewBucket(t)
@@ -174,6 +182,7 @@ func TestProbeOnARealServerAndThroughAProxyThatStripsTheCondition(t *testing.T) 
 }
 
 func TestProbeNamesAMissingBucketAndWrongCredentials(t *testing.T) {
+	contract.Row(t, 124)
 	server := objstoretest.StartVersitygw(t)
 	wrong := server.Options(server.NewBucket(t))
 	wrong.SecretAccessKey = "wrong"

@@ -8,10 +8,12 @@ import (
 	"testing"
 
 	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 // TestClassify is the table of the package objstore, written a second time by hand.
 func TestClassify(t *testing.T) {
+	contract.Row(t, 125)
 	for _, c := range []struct {
 		answer Answer
 		want   objstore.Outcome
@@ -75,6 +77,7 @@ func TestClassify(t *testing.T) {
 
 // No status but 412 is ever Exists, and no 2xx and no 5xx but two rows is a proof.
 func TestClassifyClaimsNothingElse(t *testing.T) {
+	contract.Row(t, 125)
 	for status := 100; status < 600; status++ {
 		for _, code := range []string{"", "PreconditionFailed", "NoSuchKey", "BlobAlreadyExists", "InternalError"} {
 			got := Classify(Answer{true, status, code}).Outcome

@@ -18,6 +18,7 @@ import (
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/objstoretest"
 	"github.com/salvor-io/salvor/objstore/s3"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 // A connection that ends after the request is Unknown, and a body that ends early
@@ -86,6 +87,7 @@ func TestATimeoutIsUnknownAndNotTheCallersContext(t *testing.T) {
 
 // The heart of it, on a real server: the put was applied, the answer never came.
 func TestADroppedAnswerIsUnknownAndNeverExists(t *testing.T) {
+	contract.Row(t, 125)
 	server := objstoretest.StartVersitygw(t)
 	proxy := objstoretest.StartProxy(t, server)
 	b := open(t, proxy.Options(server.NewBucket(t)))

@@ -9,6 +9,7 @@ import (
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/objstoretest"
 	"github.com/salvor-io/salvor/objstore/s3"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 func open(t *testing.T, o s3.Options) *s3.Bucket {
@@ -27,6 +28,7 @@ func TestAcceptanceInProcess(t *testing.T) {
 }
 
 func TestAcceptanceVersitygw(t *testing.T) {
+	contract.Row(t, 124)
 	server := objstoretest.StartVersitygw(t)
 	objstoretest.Acceptance(t, func() objstore.Bucket { return open(t, server.Options(server.NewBucket(t))) })
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/s3"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 // script is an S3 server that answers from a list and keeps what it was asked.
@@ -118,6 +119,7 @@ func TestAPutIsOnePlainRequest(t *testing.T) {
 
 // Each provider code, as it comes over the wire: the rows of the table in package objstore.
 func TestEachCodeOverTheWire(t *testing.T) {
+	contract.Row(t, 125)
 	for _, c := range []struct {
 		status int
 		code   string

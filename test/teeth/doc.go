@@ -28,7 +28,8 @@
 //	Tags: failpoint        build tags
 //	Env: A=1 B=2           for the tests
 //	Race: yes              run them with the race detector
-//	Tier: prove            too slow for the sample that "make test" takes (default: test)
+//	Tier: prove            for tests that bite in a full run only, or are too slow for the
+//	                       sample of "make test" (default: test)
 //	Timeout: ok            the bug may show as a hang
 //	Says: <regexp>         what the failing test has to print, where it may fail for a wrong reason
 //	Setup: make image      run in the copy before the tests, patched, and after it was restored;

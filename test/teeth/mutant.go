@@ -49,6 +49,8 @@ type Command struct {
 	Env      string
 	Race     bool
 	Setup    string
+	// Full: as in "make prove"; of mutants of that tier.
+	Full bool
 }
 
 // Load reads every mutant of the module at root, by name. A patch that cannot be
@@ -103,6 +105,7 @@ func Parse(name, text string) (Mutant, error) {
 			return Mutant{}, fmt.Errorf("the header has no %s", key)
 		}
 	}
+	m.Command.Full = m.Tier == contract.TierProve
 	return m, m.setTouches(diff)
 }
 

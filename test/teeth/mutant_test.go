@@ -36,7 +36,7 @@ func TestParse(t *testing.T) {
 	if !slices.Equal(m.Rows, []int{66, 71}) || !slices.Equal(m.Touches, []string{"recovery/a.go"}) || m.File != "test/teeth/name.patch" {
 		t.Errorf("%+v", m)
 	}
-	want := teeth.Command{Packages: "./recovery ./manifest/...", Run: "TestCrash", Tags: "failpoint", Env: "A=1 B=2", Race: true}
+	want := teeth.Command{Packages: "./recovery ./manifest/...", Run: "TestCrash", Tags: "failpoint", Env: "A=1 B=2", Race: true, Full: true}
 	if m.Command != want || m.Tier != contract.TierProve || !m.TimeoutOK {
 		t.Errorf("%+v", m)
 	}

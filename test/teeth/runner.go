@@ -329,7 +329,12 @@ func (r *runner) run(ctx context.Context, dir string, c Command, limit time.Dura
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
+	full := contract.EnvFull + "="
+	if c.Full {
+		full += "1"
+	}
 	cmd.Env = slices.Concat(os.Environ(), []string{
+		full,
 		"GOWORK=off", "PWD=" + dir,
 		// What a broken product shows must never count as a result of the tree.
 		contract.EnvDir + "=" + results, contract.EnvHashes + "=" + filepath.Join(scratch, "none"), contract.EnvNoHash + "=1",
