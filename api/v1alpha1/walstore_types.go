@@ -62,8 +62,8 @@ type Root struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(s3|file|mem)://')",message="the root must be s3://BUCKET/PREFIX (or, where the operator allows local roots, file:///DIRECTORY or mem://NAME)"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[?#@]')",message="a root's URI has no query, fragment or user: endpoint, region, pathStyle and credentials are fields beside it"
 	// +kubebuilder:validation:XValidation:rule="!self.endsWith('/') && !self.matches('[^:/]//|/[.]{1,2}(/|$)')",message="a root has one spelling: no slash at the end, no empty, '.' or '..' segment"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('s3://') || self.matches('^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[!-~]+)?$')",message="an S3 root is s3:// and a bucket's name (3 to 63 of a-z, 0-9, '.' and '-'), then perhaps a prefix of printable ASCII"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('file:') || self.matches('^file:///[!-~]+$')",message="a directory root is file:// and an absolute path, such as file:///var/lib/store"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('s3://') || self.matches('^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9/._~=+,-]+)?$')",message="an S3 root is s3:// and a bucket's name (3 to 63 of a-z, 0-9, '.' and '-'), then perhaps a prefix of letters, digits and / . _ ~ = + , -"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('file:') || self.matches('^file:///[A-Za-z0-9/._~=+,-]+$')",message="a directory root is file:// and an absolute path of letters, digits and / . _ ~ = + , -, such as file:///var/lib/store"
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('mem:') || self.matches('^mem://[A-Za-z0-9._-]+$')",message="a memory root is mem:// and a name"
 	URI string `json:"uri"`
 
