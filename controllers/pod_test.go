@@ -44,6 +44,7 @@ type storePod struct {
 	signal    control.Signal
 	server    *http.Server
 	conns     map[net.Conn]bool
+	told      map[string]int // how often a status named an operation as open
 }
 
 // pod makes a running pod of a store, whose process has registered and serves.
@@ -79,7 +80,7 @@ func (p *storePod) begin() {
 	m, err := manifest.Open(w.ctx, bucket, manifest.Options{NewID: w.newID, Resolve: time.Second})
 	must(w.t, err)
 	wr := recovery.NewWriter(m, recovery.WriterOptions{
-		ID: manifest.WriterID(p.name), Process: process, NewID: w.newID, Await: 30 * time.Second, Poll: 20 * time.Millisecond,
+		ID: manifest.WriterID(p.name), Process: process, NewID: w.newID, Await: 2 * time.Second, Poll: 20 * time.Millisecond,
 	})
 	must(w.t, wr.Register(w.ctx))
 	p.mu.Lock()
@@ -109,7 +110,7 @@ func (p *storePod) listen() {
 		}
 	}
 	p.mu.Lock()
-	p.server, p.conns = srv, map[net.Conn]bool{}
+	p.server, p.conns, p.told = srv, map[net.Conn]bool{}, map[string]int{}
 	p.mu.Unlock()
 	go func() { _ = srv.Serve(l) }()
 }
@@ -153,6 +154,7 @@ func (p *storePod) Status() control.Status {
 	}
 	for _, op := range p.writer.Open() {
 		st.Open = append(st.Open, string(op))
+		p.told[string(op)]++
 	}
 	for _, op := range p.writer.Abandoned() {
 		st.Abandoned = append(st.Abandoned, string(op))
@@ -168,6 +170,13 @@ func (p *storePod) Refresh() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refreshes++
+}
+
+// streams is how many connections are open to the control port.
+func (p *storePod) streams() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns)
 }
 
 func (p *storePod) refreshed() int {
@@ -201,8 +210,22 @@ func (p *storePod) commit(verb fault.Verb, prefix string, nth int, tables ...str
 		p.w.t.Fatalf("the commit did not reach its stop: %v", err)
 	}
 	op := p.writer.Open()[0]
-	p.signal.Notify()
+	if p.streams() > 0 && p.w.running {
+		p.tellOf(op)
+	}
 	return op, gate, done
+}
+
+// tellOf waits until the stream has named the operation: the next status is made
+// only after the one before was sent.
+func (p *storePod) tellOf(op manifest.OperationID) {
+	p.w.t.Helper()
+	eventually(p.w.t, "the stream to name the operation", func() bool {
+		p.signal.Notify()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.told[string(op)] > 1
+	})
 }
 
 // confirmedCommit stops before it publishes; armedCommit before its first effect.

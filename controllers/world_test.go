@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -47,7 +49,9 @@ type world struct {
 	root      *fault.Bucket // the operator's door to it
 	opt       Options
 	meters    *prometheus.Registry
+	api       *requests
 	stop      func() // the operator
+	running   bool
 	pods      int
 }
 
@@ -57,7 +61,7 @@ func newWorld(t *testing.T) *world {
 	_, c := apiServer(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	w := &world{t: t, ctx: ctx, client: c, number: worlds.Add(1), disk: mem.New(mem.Options{}), meters: prometheus.NewRegistry()}
+	w := &world{t: t, ctx: ctx, client: c, number: worlds.Add(1), disk: mem.New(mem.Options{}), api: &requests{}}
 	w.root = fault.Wrap(w.disk)
 	w.namespace = fmt.Sprintf("w%d", w.number)
 	w.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}})
@@ -86,13 +90,21 @@ func (w *world) create(o client.Object) {
 // start runs an operator until the test ends, or stop is called.
 func (w *world) start() {
 	w.t.Helper()
-	w.stop = w.operator(w.opt, w.meters)
+	w.meters = prometheus.NewRegistry()
+	end := w.operator(w.opt, w.meters)
+	w.running = true
+	w.stop = func() {
+		w.running = false
+		end()
+	}
 }
 
 // operator runs one more operator of this namespace and returns how to stop it.
 func (w *world) operator(opt Options, meters *prometheus.Registry) (stop func()) {
 	w.t.Helper()
-	cfg, _ := apiServer(w.t)
+	shared, _ := apiServer(w.t)
+	cfg := rest.CopyConfig(shared)
+	cfg.Wrap(func(rt http.RoundTripper) http.RoundTripper { return recorded{rt, w.api} })
 	scheme, err := NewScheme()
 	must(w.t, err)
 	cache, err := CacheOptions([]string{w.namespace})
