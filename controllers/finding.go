@@ -74,8 +74,11 @@ func requestReason(err error) string {
 
 // auditFinding is what a failure to read or append to the trail says about it.
 func auditFinding(err error) *finding {
+	var f *finding
 	var broken *audit.Break
 	switch {
+	case errors.As(err, &f):
+		return f
 	case errors.As(err, &broken) && (broken.Why == audit.CutTail || broken.Why == audit.Missing):
 		return found(v1alpha1.ConditionAuditReady, v1alpha1.ReasonAuditChainCut, "%v", err).final()
 	case errors.As(err, &broken):
