@@ -111,6 +111,9 @@ func run(ctx context.Context, root string, s teeth.Selection, rows string, paral
 	if err != nil {
 		return false, err
 	}
+	if p.costly.CPUSeconds > 0 {
+		fmt.Printf("teeth: the most CPU time was used for %s: %.1f s\n", p.costly.Name, p.costly.CPUSeconds)
+	}
 	fmt.Printf("teeth: %d caught, %d survived, %d errors\n", p.caught, p.survived, p.errors)
 	c := tally.Count{Step: "teeth", Passed: p.caught, Failed: p.survived + p.errors, Failures: p.failures}
 	return c.Failed == 0, tally.Append(c)
@@ -122,6 +125,7 @@ type progress struct {
 	caught, survived, errors int
 	failures                 []string
 	newest                   map[string]teeth.Record
+	costly                   teeth.Record
 	expected                 time.Duration // of all, by earlier runs
 }
 
@@ -161,6 +165,9 @@ func (p *progress) print(r teeth.Record, rows []int) {
 	switch r.Verdict {
 	case teeth.Caught:
 		p.caught++
+		if r.CPUSeconds > p.costly.CPUSeconds {
+			p.costly = r
+		}
 		cpu := ""
 		if r.CPUSeconds > 0 {
 			cpu = fmt.Sprintf(", %.1f CPU-s", r.CPUSeconds)

@@ -101,6 +101,13 @@ func (o *options) test(ctx context.Context) (tally.Count, error) {
 		}
 		count.Add(specs)
 	}
+	for i, name := range count.Skips {
+		if i == 10 {
+			fmt.Printf("skipped: and %d more\n", len(count.Skips)-i)
+			break
+		}
+		fmt.Printf("skipped: %s\n", name)
+	}
 	later := ""
 	if count.Later > 0 {
 		later = fmt.Sprintf(" (%d more run in make prove)", count.Later)
