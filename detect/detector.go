@@ -27,7 +27,7 @@ type Options struct {
 	Settle time.Duration
 	// FencesIsolated bounds fences in a second while isolated. Default 10.
 	FencesIsolated int
-	// Spacing is the least time between two fences of one writer; it doubles with
+	// Spacing is the least time between two fences of one process; it doubles with
 	// each, up to MaxSpacing, and is forgotten after twice that. Defaults 10 s, 5 min.
 	Spacing, MaxSpacing time.Duration
 }

@@ -21,7 +21,7 @@
 // A stream makes suspect, the fence in the manifest makes safe: a live writer
 // that was fenced by mistake registers again and goes on. So suspicion acts at
 // once, and what is wrong costs a registration. What this package owes is that
-// mistakes stay few (one writer is not fenced again and again) and that they
+// mistakes stay few (one process is not fenced again and again) and that they
 // never come by the dozen (below).
 //
 // # Whose epoch

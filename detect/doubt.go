@@ -7,7 +7,7 @@ import "time"
 
 // doubt is the operator's doubt in itself.
 type doubt struct {
-	recent []loss          // of the last Window, oldest first
+	recent []loss          // the newest of each writer in the last Window, oldest first
 	lost   map[Writer]bool // since isolated: whose stream was lost and is not back
 	since  time.Time       // zero: not isolated
 	before int             // streams at the start of the burst
@@ -38,14 +38,17 @@ func (d *Detector) Isolation(now time.Time) Isolation {
 // lose notes a lost stream. It reports whether the fleet is one in which a burst
 // can be told from deaths.
 func (b *doubt) lose(d *Detector, w Writer, at time.Time) (large bool) {
-	fresh := b.recent[:0]
+	fresh, total := b.recent[:0], d.open+1
 	for _, l := range b.recent {
-		if at.Sub(l.at) <= d.opt.Window {
-			fresh = append(fresh, l)
+		if l.w == w || at.Sub(l.at) > d.opt.Window {
+			continue // one writer that comes and goes is no burst
+		}
+		fresh = append(fresh, l)
+		if f := d.writers[l.w]; f != nil && f.stream.state != streamOpen {
+			total++
 		}
 	}
 	b.recent = append(fresh, loss{at, w})
-	total := d.open + len(b.recent)
 	if !b.since.IsZero() {
 		b.lost[w], b.calm = true, time.Time{}
 		return true

@@ -13,7 +13,7 @@ import (
 type fence struct {
 	of    manifest.Epoch // the registration that the newest one was about
 	at    time.Time
-	count int // since the last long quiet
+	count int // of the same process, since the last long quiet
 }
 
 // grants are the epochs given away in the last second, by anybody.
@@ -48,8 +48,9 @@ func (d *Detector) holdBack(w Writer, f *facts, v Verdict, now time.Time) (Hold,
 			return HoldBurst, until
 		}
 	}
-	// A container that is seen to be over is no flapping network.
-	if proven && v.Reason != NodeNotReady || f.granted() {
+	// A container that is seen to be over is no flapping network, and neither is a
+	// process that was not fenced before: its predecessor has died indeed.
+	if proven && v.Reason != NodeNotReady || f.granted() || f.fence.of.Process != f.registered.Process {
 		return HoldNone, time.Time{}
 	}
 	if until := f.fence.at.Add(d.spacing(f.fence.count)); f.fence.count > 0 && now.Before(until) {
@@ -73,7 +74,7 @@ func (d *Detector) grant(f *facts, v Verdict, now time.Time) {
 	if f.granted() {
 		return
 	}
-	if now.Sub(f.fence.at) > 2*d.opt.MaxSpacing {
+	if now.Sub(f.fence.at) > 2*d.opt.MaxSpacing || f.fence.of.Process != f.registered.Process {
 		f.fence.count = 0
 	}
 	f.fence = fence{of: f.registered, at: now, count: f.fence.count + 1}

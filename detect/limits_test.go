@@ -4,6 +4,7 @@
 package detect
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -43,6 +44,20 @@ func TestFencingOneWriterIsRateLimited(t *testing.T) {
 	flap(d, n+2, at, closed())
 	if v := flap(d, n+4, at.Add(10*time.Second), closed()); !v.EndEpoch {
 		t.Errorf("after a long quiet it should begin again with 10 s: %+v", v)
+	}
+}
+
+func TestProcessesThatDieOneAfterTheOtherAreNotRateLimited(t *testing.T) {
+	d := New(t0, Options{})
+	tell(d, pod(PodRunning, "a/0"), t0, w0)
+	for n := range uint64(20) {
+		e := manifest.Epoch{Number: 2*n + 1, Process: manifest.ProcessID(fmt.Sprintf("p%d", n))}
+		tell(d, registered(e), t0, w0)
+		tell(d, heard(e), t0, w0)
+		tell(d, closed(), t0, w0)
+		if v := d.Permit(Question{Writer: w0}, t0); !v.EndEpoch || v.Process != e.Process {
+			t.Fatalf("death %d: %+v", n, v)
+		}
 	}
 }
 
