@@ -6,6 +6,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -26,9 +27,16 @@ const OperatorNamespace = "salvor-system"
 // kubectl is the pinned one, or the one on the PATH.
 func kubectl() string { return Getenv("KUBECTL", "kubectl") }
 
-// Kubectl runs kubectl against the harness's cluster and returns its output.
+// Kubectl runs kubectl against the harness's cluster and returns its output. It
+// gets a cache of its own: what it learned of the cluster before the definitions
+// were installed would hide the category.
 func (h *Harness) Kubectl(ctx context.Context, args ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, kubectl(), args...).CombinedOutput()
+	cache, err := os.MkdirTemp("", "kubectl-cache-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(cache)
+	out, err := exec.CommandContext(ctx, kubectl(), append([]string{"--cache-dir", cache}, args...)...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, out)
 	}
