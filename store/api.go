@@ -48,6 +48,10 @@ func (s *Store) Handler() http.Handler {
 }
 
 func (s *Store) postTransaction(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength > maxBody { // not a byte of it is read
+		refuse(w, unreadable(&http.MaxBytesError{Limit: maxBody}))
+		return
+	}
 	var t Transaction
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	dec.DisallowUnknownFields()

@@ -108,6 +108,34 @@ func TestCrashInACheckpoint(t *testing.T) {
 	}
 }
 
+// A checkpoint shows all tables at one moment, whatever is written while it is made.
+func TestACheckpointIsOfOneMoment(t *testing.T) {
+	for _, at := range []struct {
+		prefix string
+		n      int
+	}{{recovery.Prefix, 1}, {"tables/", 1}, {"tables/", 2}, {"manifest/", 1}} {
+		w := newWorld(t)
+		p := w.start()
+		p.must(put("a", "k", "old"), put("b", "k", "old"))
+		gate := p.bucket.On(fault.PutIfAbsent, at.prefix).Nth(at.n).ParkBefore()
+		done := make(chan error, 1)
+		go func() { _, err := p.Checkpoint(context.Background()); done <- err }()
+		if _, err := gate.Await(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p.must(put("a", "k", "new"), put("b", "k", "new"), put("c", "k", "new"))
+		gate.Release()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		w.same("published", w.dump(), content{"a": {"k": `{"v":"old"}`}, "b": {"k": `{"v":"old"}`}})
+		p.checkpoint()
+		w.same("published next", w.dump(), p.rows())
+		p.kill()
+		w.same("after a restart", w.start().rows(), content{"a": {"k": `{"v":"new"}`}, "b": {"k": `{"v":"new"}`}, "c": {"k": `{"v":"new"}`}})
+	}
+}
+
 // eitherOr checks that the root shows all of the checkpoint or nothing of it.
 func (w *world) eitherOr(before, after content) {
 	w.Helper()

@@ -7,7 +7,10 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/salvor-io/salvor/control"
 	"github.com/salvor-io/salvor/manifest"
@@ -109,6 +112,33 @@ func TestFinishedByTheOperator(t *testing.T) {
 	p.must(put("t", "k", "2"))
 	p.checkpoint()
 	w.same("published", w.dump(), content{"t": {"k": `{"v":"2"}`}})
+}
+
+// A process without an operator gives an operation up, since no answer comes, and
+// finishes it by its own recovery when the root answers again.
+func TestFinishesByItselfWhatItGaveUp(t *testing.T) {
+	w := newWorld(t)
+	p := w.start(func(o *store.Options) {
+		o.Keyring = w.keys
+		o.Await = 20 * time.Millisecond
+		o.Checkpoint = 5 * time.Millisecond
+	})
+	var away atomic.Bool
+	away.Store(true)
+	p.bucket.When("publications fail", func(c fault.Call) bool {
+		return away.Load() && c.Verb == fault.PutIfAbsent && strings.HasPrefix(c.Key, manifest.Prefix)
+	}).Fail(errors.New("slow down"))
+	p.must(put("t", "k", "1"))
+	p.await("it has given the operation up", func(st control.Status) bool { return len(st.Abandoned) == 1 && st.Waiting != "" })
+	p.must(put("t", "k", "2"))
+	away.Store(false)
+	p.await("everything is published", func(st control.Status) bool { return st.Published == 2 && len(st.Abandoned) == 0 })
+	w.same("published", w.dump(), content{"t": {"k": `{"v":"2"}`}})
+	w.rest()
+	w.oneRowAnOperation()
+	if said := strings.Join(p.lines(), "\n"); !strings.Contains(said, "recovered operation") {
+		t.Fatalf("said %q", said)
+	}
 }
 
 // A process that has been succeeded on another disk ends, with a clear message.

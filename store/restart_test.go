@@ -21,10 +21,7 @@ func TestRestartEqualsModel(t *testing.T) {
 		w := newWorld(t)
 		live, published := content{}, content{}
 		p := w.start()
-		check := func(what string) {
-			w.same(what+": served", p.rows(), live)
-			w.same(what+": published", w.dump(), published)
-		}
+		shown := func() { w.same("published", w.dump(), published) }
 		t.Repeat(map[string]func(*rapid.T){
 			"transaction": func(t *rapid.T) {
 				tx := rapid.SliceOfN(statement(), 1, 6).Draw(t, "statements")
@@ -34,14 +31,17 @@ func TestRestartEqualsModel(t *testing.T) {
 			"checkpoint": func(*rapid.T) {
 				p.checkpoint()
 				published = live.clone()
+				shown()
 			},
 			"SIGTERM": func(*rapid.T) {
 				p.stop()
 				published = live.clone()
+				shown()
 				p = w.start()
 			},
 			"kill -9": func(*rapid.T) {
 				p.kill()
+				shown()
 				p = w.start()
 			},
 			"power cut": func(t *rapid.T) {
@@ -55,7 +55,7 @@ func TestRestartEqualsModel(t *testing.T) {
 				p = w.start()
 				live = published.clone() // what was acknowledged since is gone, and nothing by half
 			},
-			"": func(*rapid.T) { check("after the step") },
+			"": func(*rapid.T) { w.same("served", p.rows(), live) },
 		})
 		p.checkpoint()
 		w.same("at the end", w.dump(), live)

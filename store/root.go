@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/salvor-io/salvor/audit"
 	"github.com/salvor-io/salvor/manifest"
@@ -79,7 +80,9 @@ func (s *Store) identify(ctx context.Context, b objstore.Bucket) (*manifest.Stor
 	if id, err = manifest.CreateIdentity(ctx, b, s.opt.NewID(), s.opt.NewID(), nil); err != nil {
 		return nil, err
 	}
-	m, err := manifest.Open(ctx, b, manifest.Options{NewID: s.opt.NewID, Now: s.opt.Now, Sleep: s.opt.Sleep, Jitter: s.opt.Jitter})
+	m, err := manifest.Open(ctx, b, manifest.Options{
+		NewID: s.opt.NewID, Now: s.opt.Now, Sleep: s.opt.Sleep, Jitter: s.opt.Jitter, Resolve: min(s.opt.Await, 15*time.Second),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -196,6 +196,14 @@ func TestRootsThatAreNotOurs(t *testing.T) {
 			t.Fatalf("in the root: %q", left)
 		}
 	})
+	t.Run("emptied, and the log holds everything", func(t *testing.T) {
+		w := newWorld(t)
+		p := w.start()
+		p.must(put("t", "k", "1"))
+		p.kill()
+		w.root = mem.New(mem.Options{})
+		w.refusedBy("the root holds no store, and this data directory belongs to store")
+	})
 	t.Run("swapped", func(t *testing.T) {
 		w, other := checkpointed(t), newWorld(t)
 		other.start().kill()

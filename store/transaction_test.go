@@ -217,7 +217,7 @@ func TestNobodySeesHalfATransaction(t *testing.T) {
 	stop := make(chan struct{})
 	for n := range 4 {
 		writers.Go(func() {
-			for i := range 200 {
+			for i := range 60 {
 				v := fmt.Sprintf("%d-%d", n, i)
 				p.must(put("a", "k", v), put("b", "k", v))
 			}
