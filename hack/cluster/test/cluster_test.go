@@ -105,25 +105,27 @@ func TestDownWithoutUp(t *testing.T) {
 	before.compare(t, "after down without up", takeSnapshot(t, c.state, c.name))
 }
 
-// The starter is killed at moments all over its way; each time "down" finds
-// everything, and the last time "up" goes on where it was.
+// The starter is killed at moments all over its way, which are shares of what
+// a whole start takes here and now; each time "down" finds everything, and the
+// last time "up" goes on where it was.
 func TestStarterKilled(t *testing.T) {
 	c := newTool(t)
-	c.run("up") // builds, if this is the first test
-	c.run("down")
+	c.run("build")
 	before := takeSnapshot(t, c.state, c.name)
-	for _, after := range []time.Duration{
-		5 * time.Millisecond, 60 * time.Millisecond, 150 * time.Millisecond, 400 * time.Millisecond,
-		time.Second, 2 * time.Second, 3500 * time.Millisecond, 5 * time.Second, 7 * time.Second,
-	} {
+	begin := time.Now()
+	c.run("up")
+	whole := time.Since(begin)
+	c.run("down")
+	for _, permille := range []time.Duration{1, 5, 15, 40, 100, 250, 400, 550, 700, 900} {
+		after := whole * permille / 1000
 		killStarter(t, c, after)
 		c.run("down")
-		before.compare(t, "starter killed after "+after.String(), takeSnapshot(t, c.state, c.name))
+		before.compare(t, "starter killed after "+after.String()+" of "+whole.String(), takeSnapshot(t, c.state, c.name))
 		if t.Failed() {
 			return
 		}
 	}
-	killStarter(t, c, 3*time.Second)
+	killStarter(t, c, whole/3)
 	c.run("up")
 	c.run("status")
 	c.run("down")

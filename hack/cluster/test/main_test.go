@@ -13,6 +13,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/salvor-io/salvor/hack/cluster/internal/host"
+	"github.com/salvor-io/salvor/hack/cluster/internal/paths"
 )
 
 // insideEnv says that the name spaces were made already.
@@ -50,6 +53,11 @@ func TestMain(m *testing.M) {
 func furnish() error {
 	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
 		return fmt.Errorf("ip link set lo up: %w: %s", err, out)
+	}
+	// Copies of a running cluster's mounts would come and go with its pods, and
+	// keep alive what that cluster believes unmounted.
+	if err := host.UnmountAll(paths.State()); err != nil {
+		return err
 	}
 	for _, dir := range []string{"/var/lib/kubelet", "/var/lib/cni", "/var/log/containers"} {
 		if _, err := os.Stat(dir); err != nil {
@@ -94,7 +102,10 @@ func newTool(t *testing.T) *tool {
 }
 
 func (c *tool) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, c.path, append(args, "--name", c.name)...)
+	if args[0] != "build" {
+		args = append(args, "--name", c.name)
+	}
+	cmd := exec.CommandContext(ctx, c.path, args...)
 	cmd.Env = append(os.Environ(), "SALVOR_STATE="+c.state)
 	return cmd
 }

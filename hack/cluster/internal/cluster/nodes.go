@@ -97,7 +97,11 @@ func (r *starter) startNodes(ctx context.Context, nodes ...Node) error {
 	for _, n := range nodes {
 		group.Go(func() error {
 			begin := time.Now()
-			if err := r.startNode(ctx, n, certs, images); err != nil {
+			err := r.startRuntime(ctx, n, images)
+			if err == nil {
+				err = r.startKubelet(ctx, n, certs)
+			}
+			if err != nil {
 				return fmt.Errorf("node %s: %w", n.Name, err)
 			}
 			r.log.Printf("node %s ready after %s", n.Name, progress.Round(time.Since(begin)))

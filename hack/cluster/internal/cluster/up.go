@@ -4,31 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/salvor-io/salvor/hack/cluster/internal/build"
 	"github.com/salvor-io/salvor/hack/cluster/internal/host"
-	"github.com/salvor-io/salvor/hack/cluster/internal/proc"
 	"github.com/salvor-io/salvor/hack/cluster/internal/progress"
 )
-
-// patience is how long any one thing may take. It is long because a process
-// that died is noticed at once, and a machine may be busy with other work.
-const patience = 4 * time.Minute
-
-// starter is one run of "up" or of a node command.
-type starter struct {
-	*State
-	log  *progress.Log
-	bins map[string]string
-	lock *os.File
-}
 
 // Up starts the cluster, or what of it does not run. Each step looks first
 // whether it is done, so a start that was interrupted anywhere is taken up by
@@ -53,7 +38,11 @@ func Up(ctx context.Context, log *progress.Log, c Config) (*State, error) {
 		return nil, err
 	}
 	run := &starter{State: s, log: log, bins: bins, lock: lock}
-	err = log.Step("start cluster "+c.Name, 15*time.Second, func() error { return run.all(ctx) })
+	step, guess := "start cluster "+c.Name, 15*time.Second
+	if s.running("kubelet-0") { // only look after it: a quick look must not be taken for a start next time
+		step, guess = "look after cluster "+c.Name, time.Second
+	}
+	err = log.Step(step, guess, func() error { return run.all(ctx) })
 	if err != nil {
 		err = fmt.Errorf("%w\nup goes on from here, down removes what is there; logs are in %s", err, s.path("logs"))
 	}
@@ -94,7 +83,13 @@ func (r *starter) all(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.controlPlane(ctx, certs); err != nil {
+	// Container runtimes need no API server: they use the time it takes to start.
+	early, earlyCtx := errgroup.WithContext(ctx)
+	early.Go(func() error { return r.controlPlane(earlyCtx, certs) })
+	for _, n := range r.Nodes {
+		early.Go(func() error { return r.startRuntime(earlyCtx, n, images) })
+	}
+	if err := early.Wait(); err != nil {
 		return err
 	}
 	r.log.Printf("API server answers at %s", r.url("apiserver"))
@@ -106,7 +101,7 @@ func (r *starter) all(ctx context.Context) error {
 	group.Go(func() error { return r.applyAddons(groupCtx, r.bins["kubectl"]) })
 	group.Go(func() error { return r.startProxy(groupCtx, a) })
 	for _, n := range r.Nodes {
-		group.Go(func() error { return r.startNode(groupCtx, n, certs, images) })
+		group.Go(func() error { return r.startKubelet(groupCtx, n, certs) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -118,47 +113,6 @@ func (r *starter) all(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// prepareHost changes what pods need of the machine.
-func (r *starter) prepareHost(ctx context.Context) error {
-	want := map[string]string{}
-	for key := range r.Sysctls { // only what existed and is remembered
-		want[key] = host.Sysctls[key]
-	}
-	if err := host.WriteSysctls(want); err != nil {
-		return err
-	}
-	for _, n := range r.Nodes {
-		if err := host.EnsureBridge(ctx, n.Bridge, n.Network); err != nil {
-			return err
-		}
-		if err := host.EnsureCgroup(r.cgroup(n)); err != nil {
-			return err
-		}
-	}
-	if err := host.HairpinTable(ctx, r.table(), r.otherNetworks()); err != nil {
-		return err
-	}
-	if !r.Forwarding && host.ForwardDrops(ctx) {
-		r.Forwarding = true
-		if err := r.save(); err != nil {
-			return err
-		}
-	}
-	if r.Forwarding {
-		return host.ForwardRules(ctx, r.PodCIDR, true)
-	}
-	return nil
-}
-
-// otherNetworks are those of all nodes but the first, which is kube-proxy's.
-func (s *State) otherNetworks() []netip.Prefix {
-	var networks []netip.Prefix
-	for _, n := range s.Nodes[1:] {
-		networks = append(networks, n.Network)
-	}
-	return networks
 }
 
 // controlPlane starts etcd and what stands upon it, and waits until the API
@@ -215,8 +169,8 @@ func (r *starter) startProxy(ctx context.Context, a *api) error {
 	return err
 }
 
-// startNode starts one node and waits until it is ready.
-func (r *starter) startNode(ctx context.Context, n Node, certs certificates, images []string) error {
+// startRuntime starts a node's containerd and gives it the cluster's images.
+func (r *starter) startRuntime(ctx context.Context, n Node, images []string) error {
 	config, err := r.writeContainerd(n, r.bins)
 	if err != nil {
 		return err
@@ -232,9 +186,11 @@ func (r *starter) startNode(ctx context.Context, n Node, certs certificates, ima
 	if err != nil {
 		return err
 	}
-	if err := r.loadOnce(ctx, r.bins["ctr"], n, images); err != nil {
-		return err
-	}
+	return r.loadOnce(ctx, r.bins["ctr"], n, images)
+}
+
+// startKubelet starts a node's kubelet and waits until the node is ready.
+func (r *starter) startKubelet(ctx context.Context, n Node, certs certificates) error {
 	args, err := r.writeKubelet(n, certs.ca)
 	if err != nil {
 		return err
@@ -249,56 +205,3 @@ func (r *starter) startNode(ctx context.Context, n Node, certs certificates, ima
 	}
 	return r.wait(ctx, kubelet, patience, func(ctx context.Context) error { return a.nodeReady(ctx, n.Name) })
 }
-
-// start runs one of the built programs under a name.
-func (r *starter) start(name, program string, args ...string) (proc.Record, error) {
-	return r.startArgv(name, append([]string{r.bins[program]}, args...)...)
-}
-
-func (r *starter) startArgv(name string, argv ...string) (proc.Record, error) {
-	return proc.Start(proc.Spec{
-		Name: name, Argv: argv, Records: r.path("run"), Logs: r.path("logs"), Lock: r.lock,
-		Env: []string{
-			"HOME=/", "TMPDIR=" + os.TempDir(),
-			"PATH=" + binPath(r.bins, "containerd", "runc"),
-		},
-	})
-}
-
-// wait repeats a check while the process lives; a process that died is told
-// with its last words.
-func (r *starter) wait(ctx context.Context, p proc.Record, within time.Duration, check func(context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	err := until(ctx, within, func(ctx context.Context) error {
-		if !p.Alive() {
-			cancel(fmt.Errorf("%s ended: see %s\n%s", p.Name, r.path("logs", p.Name+".log"), r.lastWords(p.Name)))
-		}
-		return check(ctx)
-	})
-	if err == nil {
-		return nil
-	}
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
-	return fmt.Errorf("%s: %w (see %s)", p.Name, err, r.path("logs", p.Name+".log"))
-}
-
-// lastWords is the end of a process's log.
-func (s *State) lastWords(name string) string {
-	data, err := os.ReadFile(s.path("logs", name+".log"))
-	if err != nil {
-		return err.Error()
-	}
-	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
-	return strings.Join(lines[max(0, len(lines)-5):], "\n")
-}
-
-// running tells whether the named process of the cluster lives.
-func (s *State) running(name string) bool {
-	r, err := proc.Read(s.path("run", name+".json"))
-	return err == nil && r.Alive()
-}
-
-func (n Node) suffix() string { return strconv.Itoa(n.Index) }
