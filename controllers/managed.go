@@ -48,31 +48,43 @@ func (r *WALStoreReconciler) managed(ctx context.Context, ws *v1alpha1.WALStore,
 	if client.IgnoreNotFound(err) != nil {
 		return w, err
 	}
-	there := err == nil
-	if there && replicas(&have) > w.expected && metav1.IsControlledBy(&have, ws) {
-		w.expected = replicas(&have) // somebody let it grow: it never shrinks
-	}
-	objects := []runtime.ApplyConfiguration{storeService(ws), storeSet(ws, image, w.expected, root.ca)}
-	print, err := printOf(objects)
+	w.expected = max(w.expected, grown(&have, ws))
+	print, err := printOf(storeObjects(ws, image, w.expected, root.ca, ""))
 	if err != nil {
 		return w, err
 	}
-	was := m.applied
-	if there && was.want == print && was.generation == have.Generation && metav1.IsControlledBy(&have, ws) {
+	if m.applied.want == print && m.applied.generation == have.Generation && metav1.IsControlledBy(&have, ws) {
 		w.step.ok = true
 		return w, nil
 	}
-	foreign, err := r.foreign(ctx, ws)
-	switch {
-	case err != nil:
-		return w, err
-	case foreign != "":
+	return r.apply(ctx, ws, m, image, root.ca)
+}
+
+// apply makes the objects what they should be. It looks at the API server itself
+// first: the cache may not know of a foreign object yet, or of pods that somebody
+// has added.
+func (r *WALStoreReconciler) apply(ctx context.Context, ws *v1alpha1.WALStore, m *memory, image string, ca bool) (w workload, err error) {
+	w.expected = ws.Spec.Managed.Replicas
+	var set appsv1.StatefulSet
+	var service corev1.Service
+	foreign := ""
+	for kind, o := range map[string]client.Object{"StatefulSet": &set, "Service": &service} {
+		err := r.live.Get(ctx, client.ObjectKeyFromObject(ws), o)
+		if client.IgnoreNotFound(err) != nil {
+			return w, err
+		}
+		if err == nil && !metav1.IsControlledBy(o, ws) {
+			foreign = kind
+		}
+	}
+	if foreign != "" {
 		w.step.bad = found(v1alpha1.ConditionWorkloadAvailable, v1alpha1.ReasonForeignObject,
 			"%s %s/%s exists and does not belong to this WALStore; it was not touched: rename or delete it, or give the WALStore another name", foreign, ws.Namespace, ws.Name).final()
 		r.once(ws, note{true, v1alpha1.ReasonForeignObject, "Apply", w.step.bad.Message})
 		return w, nil
 	}
-	for _, o := range objects {
+	w.expected = max(w.expected, grown(&set, ws))
+	for _, o := range storeObjects(ws, image, w.expected, ca, set.ResourceVersion) {
 		err := r.Apply(ctx, o, fieldManager, client.ForceOwnership)
 		switch {
 		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
@@ -84,28 +96,32 @@ func (r *WALStoreReconciler) managed(ctx context.Context, ws *v1alpha1.WALStore,
 			return w, err
 		}
 	}
-	if err := r.live.Get(ctx, client.ObjectKeyFromObject(ws), &have); err != nil {
+	if err := r.live.Get(ctx, client.ObjectKeyFromObject(ws), &set); err != nil {
 		return w, err
 	}
-	m.applied = applied{want: print, generation: have.Generation}
+	print, err := printOf(storeObjects(ws, image, w.expected, ca, ""))
+	m.applied = applied{want: print, generation: set.Generation}
 	w.step.ok = true
-	return w, nil
+	return w, err
 }
 
-// foreign names the kind of an object that has the name that we need and is not
-// ours. It is asked of the API server itself: the cache may not know it yet.
-func (r *WALStoreReconciler) foreign(ctx context.Context, ws *v1alpha1.WALStore) (string, error) {
-	for kind, o := range map[string]client.Object{"StatefulSet": &appsv1.StatefulSet{}, "Service": &corev1.Service{}} {
-		err := r.live.Get(ctx, client.ObjectKeyFromObject(ws), o)
-		switch {
-		case apierrors.IsNotFound(err):
-		case err != nil:
-			return "", err
-		case !metav1.IsControlledBy(o, ws):
-			return kind, nil
-		}
+// grown is how many pods our StatefulSet has by now: somebody may have let it
+// grow, and it never shrinks.
+func grown(set *appsv1.StatefulSet, ws *v1alpha1.WALStore) int32 {
+	if !metav1.IsControlledBy(set, ws) {
+		return 0
 	}
-	return "", nil
+	return replicas(set)
+}
+
+// storeObjects are what a managed store consists of. over is the version of the
+// StatefulSet that they are meant to change: it must not have moved.
+func storeObjects(ws *v1alpha1.WALStore, image string, replicas int32, ca bool, over string) []runtime.ApplyConfiguration {
+	set := storeSet(ws, image, replicas, ca)
+	if over != "" {
+		set.WithResourceVersion(over)
+	}
+	return []runtime.ApplyConfiguration{storeService(ws), set}
 }
 
 // printOf changes with what is to be applied.

@@ -123,7 +123,7 @@ func (v view) isolated() condition {
 
 // stuck is the first thing that only a person can change.
 func (v view) stuck() (reason, message string, is bool) {
-	for _, s := range v.steps() {
+	for _, s := range append(v.steps(), v.listed) {
 		if s.bad != nil && s.bad.Final {
 			return s.bad.Reason, s.bad.Message, true
 		}

@@ -1,0 +1,172 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/salvor-io/salvor/api/v1alpha1"
+	"github.com/salvor-io/salvor/test/contract"
+)
+
+func TestPodsWithoutTheLabelAreAskedFor(t *testing.T) {
+	w := newWorld(t)
+	w.store("ledger", 1)
+	set := w.set("ledger")
+	set.Spec.Template.Labels = nil
+	set.Spec.Selector = nil
+	must(t, w.client.Delete(w.ctx, set))
+	w.create(&appsv1.StatefulSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ledger"},
+		Spec: appsv1.StatefulSetSpec{
+			ServiceName: "ledger", Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "ledger"}},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "ledger"}}, Spec: podSpec()},
+		},
+	})
+	w.start()
+	w.becomes("ledger", v1alpha1.ConditionReady, "False LabelMissing")
+	c, _ := find(w.get("ledger").Status.Conditions, v1alpha1.ConditionReady)
+	command := c.Message[strings.Index(c.Message, "kubectl"):]
+	if want := fmt.Sprintf("kubectl -n %s patch statefulset ledger --type merge -p '", w.namespace); !strings.HasPrefix(command, want) {
+		t.Fatalf("it says: %s", c.Message)
+	}
+	patch := strings.Split(command, "'")[1]
+	must(t, w.client.Patch(w.ctx, w.set("ledger"), client.RawPatch(types.MergePatchType, []byte(patch))))
+	w.pod("ledger", 0)
+	w.streaming("ledger")
+}
+
+func TestAStatefulSetThatIsNotThereIsSaid(t *testing.T) {
+	w := newWorld(t)
+	w.store("ledger", 1)
+	must(t, w.client.Delete(w.ctx, w.set("ledger")))
+	w.start()
+	w.becomes("ledger", v1alpha1.ConditionReady, "False StatefulSetMissing")
+}
+
+func (w *world) set(name string) *appsv1.StatefulSet {
+	w.t.Helper()
+	var s appsv1.StatefulSet
+	must(w.t, w.client.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: name}, &s))
+	return &s
+}
+
+// managedStore makes a WALStore whose pods the operator is to run.
+func (w *world) managedStore(name string, replicas int32) {
+	w.t.Helper()
+	w.secret("creds", v1alpha1.SecretAccessKeyID, v1alpha1.SecretSecretAccessKey)
+	w.create(&v1alpha1.WALStore{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
+		Spec: v1alpha1.WALStoreSpec{
+			Root: v1alpha1.Root{URI: "s3://bucket/root", Endpoint: "http://s3.example", PathStyle: true,
+				Credentials: &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "creds"}}},
+			Managed: &v1alpha1.ManagedStore{Replicas: replicas, NodeSelector: map[string]string{"disk": "fast"}},
+			Audit:   v1alpha1.Audit{KeySecretRef: v1alpha1.LocalReference{Name: "audit"}},
+		},
+	})
+}
+
+func TestAManagedStoreIsRunByServerSideApply(t *testing.T) {
+	contract.Row(t, 146)
+	w := newWorld(t)
+	w.opt.StoreImage = "salvor.local/salvor:dev"
+	w.managedStore("ledger", 1)
+	w.start()
+	w.becomes("ledger", v1alpha1.ConditionWorkloadAvailable, "False PodsMissing")
+	set := w.set("ledger")
+	c := set.Spec.Template.Spec.Containers[0]
+	args := strings.Join(c.Args, " ")
+	for _, part := range []string{
+		"store serve --root s3://bucket/root?credentials_dir=%2Fvar%2Frun%2Fsecrets%2Fsalvor-root&endpoint=http%3A%2F%2Fs3.example&path_style=true",
+		"--writer $(POD_NAME)", "--listen :8410", "--control-listen :8411", "--checkpoint-interval 10s", "--recover operator",
+	} {
+		if !strings.Contains(args, part) {
+			t.Errorf("no %q in: %s", part, args)
+		}
+	}
+	if c.Image != w.opt.StoreImage || !metav1.IsControlledBy(set, w.get("ledger")) || set.Spec.Template.Labels[v1alpha1.LabelStore] != "ledger" {
+		t.Errorf("%+v", set.ObjectMeta)
+	}
+	// A person adds what is not ours, and it stays; what is ours comes back.
+	for _, patch := range []string{
+		`{"metadata":{"labels":{"team":"ledger"}},"spec":{"template":{"metadata":{"annotations":{"note":"mine"}}}}}`,
+		`{"spec":{"template":{"spec":{"nodeSelector":{"disk":"slow"}}}}}`,
+		`{"spec":{"replicas":3}}`,
+	} {
+		must(t, w.client.Patch(w.ctx, w.set("ledger"), client.RawPatch(types.MergePatchType, []byte(patch))))
+	}
+	eventually(t, "what is ours to be back", func() bool { return w.set("ledger").Spec.Template.Spec.NodeSelector["disk"] == "fast" })
+	set = w.set("ledger")
+	if set.Labels["team"] != "ledger" || set.Spec.Template.Annotations["note"] != "mine" {
+		t.Errorf("a person's edits are gone: %v %v", set.Labels, set.Spec.Template.Annotations)
+	}
+	if *set.Spec.Replicas != 3 {
+		t.Errorf("replicas shrank to %d", *set.Spec.Replicas)
+	}
+	before := w.api.count()
+	throughout(t, never, "no more applies", func() bool { return len(w.api.writes(before, "statefulsets")) == 0 })
+}
+
+func TestAForeignObjectOfOurNameIsRefused(t *testing.T) {
+	contract.Row(t, 146)
+	for kind, o := range map[string]client.Object{
+		"StatefulSet": &appsv1.StatefulSet{Spec: appsv1.StatefulSetSpec{
+			ServiceName: "x", Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "x"}},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "x"}}, Spec: podSpec()},
+		}},
+		"Service": &corev1.Service{Spec: corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Ports: []corev1.ServicePort{{Port: 1}}}},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			w := newWorld(t)
+			w.opt.StoreImage = "salvor.local/salvor:dev"
+			o := o.DeepCopyObject().(client.Object)
+			o.SetName("ledger")
+			o.SetNamespace(w.namespace)
+			w.create(o)
+			version := o.GetResourceVersion()
+			w.managedStore("ledger", 1)
+			w.start()
+			w.becomes("ledger", v1alpha1.ConditionReady, "False ForeignObject")
+			must(t, w.client.Get(w.ctx, client.ObjectKeyFromObject(o), o))
+			if o.GetResourceVersion() != version {
+				t.Errorf("the foreign %s was touched", kind)
+			}
+			eventually(t, "an event", func() bool {
+				var l eventsv1.EventList
+				must(t, w.client.List(w.ctx, &l, client.InNamespace(w.namespace)))
+				for _, e := range l.Items {
+					if e.Reason == v1alpha1.ReasonForeignObject && strings.Contains(e.Note, kind) {
+						return true
+					}
+				}
+				return false
+			})
+		})
+	}
+}
+
+func TestWithoutARootOfItsOwnNoPodIsRun(t *testing.T) {
+	contract.Row(t, 162)
+	w := newWorld(t)
+	w.opt.StoreImage = "salvor.local/salvor:dev"
+	w.store("first", 0)
+	w.start()
+	w.becomes("first", v1alpha1.ConditionRootClaimed, "True Claimed")
+	w.managedStore("second", 1) // the same bucket stands behind every door here
+	w.becomes("second", v1alpha1.ConditionReady, "False RootClaimedByAnother")
+	var l appsv1.StatefulSetList
+	must(t, w.client.List(w.ctx, &l, client.InNamespace(w.namespace)))
+	if len(l.Items) != 1 {
+		t.Errorf("%d StatefulSets, want that of the first store only", len(l.Items))
+	}
+}
