@@ -122,14 +122,12 @@ func (p pass) read() condition {
 
 func (p pass) waiting(t *told) []condition {
 	f := p.waits
-	said := []condition{
-		isFalse(cComplete, f.Reason, f.Message),
-		truth(cWorking, !f.Final, f.Reason, f.Message),
-		isFalse(cApproval, v1alpha1.ReasonNotNeeded, "nothing here needs approval"),
-		truth(cStalled, f.Final, f.Reason, f.Message),
-	}
 	t.status.Reason, t.status.Message = f.Reason, f.Message
-	return said
+	said := append([]condition{isFalse(cComplete, f.Reason, f.Message)}, calm()...)
+	if f.Final {
+		return set(said, isTrue(cStalled, f.Reason, f.Message))
+	}
+	return set(said, isTrue(cWorking, f.Reason, f.Message))
 }
 
 // failed: a request failed or its answer was lost. The sidecar is kept.
