@@ -1,3 +1,6 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
 package main
 
 import (

@@ -1,3 +1,6 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Command cluster runs a real Kubernetes cluster on one machine, from programs
 // built from pinned Go modules. End-to-end tests crash real pods in it.
 //

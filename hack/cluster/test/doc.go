@@ -1,3 +1,6 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package test starts real clusters and compares the machine before and after.
 //
 // The tests need root and half a minute each, so they hide behind a build tag:

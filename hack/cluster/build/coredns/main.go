@@ -1,3 +1,6 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Command coredns is CoreDNS with only the plugins a test cluster needs.
 //
 // The stock binary links some fifty plugins, cloud SDKs among them; compiling

@@ -1,3 +1,6 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package build turns the pinned modules under hack/ into programs, once per
 // content: a program's folder is named by a hash of everything that decides
 // its bytes, so a second checkout finds it ready and a changed pin never runs

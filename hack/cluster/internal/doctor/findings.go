@@ -1,3 +1,6 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package doctor tells whether this machine can run a cluster, and what to do
 // about it if not. Looking at the machine (facts.go) and judging it (this
 // file) are apart, so that judging is tested without the machine.

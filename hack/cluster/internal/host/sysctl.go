@@ -1,3 +1,6 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package host changes the machine around the cluster and changes it back:
 // kernel settings, links, control groups, mounts and packet filter tables.
 package host

@@ -1,3 +1,6 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package image packs programs into container images without a container
 // engine or a registry: one uncompressed layer in a docker-archive.
 package image

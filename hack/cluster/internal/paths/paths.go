@@ -1,3 +1,6 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package paths says where this tool keeps things. Every other package asks
 // here, so that one environment variable moves a thing everywhere.
 package paths

@@ -1,3 +1,6 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package pki makes the certificates of a cluster. They are written once and
 // found again by later starts.
 package pki

@@ -1,3 +1,6 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package proc starts processes that outlive their starter, remembers them in
 // files, and ends them and no others.
 //

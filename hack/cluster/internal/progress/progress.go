@@ -1,3 +1,6 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package progress prints one line per step with the time since the start and
 // what is still to come, so that nobody wonders whether a quiet minute is a
 // hang.
@@ -51,12 +54,29 @@ func (l *Log) Estimate(step string, guess time.Duration) time.Duration {
 	return guess
 }
 
+// heartbeat is how often a long step says that it still goes on.
+const heartbeat = 30 * time.Second
+
 // Step runs f between two lines and remembers how long it took.
 func (l *Log) Step(step string, guess time.Duration, f func() error) error {
-	l.Printf("%s (about %s)", step, Round(l.Estimate(step, guess)))
+	about := Round(l.Estimate(step, guess))
+	l.Printf("%s (about %s)", step, about)
 	begin := time.Now()
-	if err := f(); err != nil {
-		return fmt.Errorf("%s: %w", step, err)
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	tick := time.NewTicker(heartbeat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			l.Printf("%s: %s of about %s", step, time.Since(begin).Round(time.Second), about)
+			continue
+		case err := <-done:
+			if err != nil {
+				return fmt.Errorf("%s: %w", step, err)
+			}
+		}
+		break
 	}
 	took := time.Since(begin)
 	l.mu.Lock()
