@@ -22,6 +22,7 @@ VERSION ?= $(shell git -c safe.directory='*' describe --tags --always --dirty 2>
 IMAGE   ?= salvor.local/salvor
 PKG     ?= ./...
 TIMEOUT ?= 10m
+E2E_TIMEOUT ?= 20m
 SAMPLE  ?= 6
 
 # The version is stamped by -ldflags, so that a build does not depend on a
@@ -71,6 +72,7 @@ test: $(BIN)/steps ## Run everything once, large things sampled (20 minutes; 35 
 .PHONY: prove
 prove: export SALVOR_PROVE := 1
 prove: export TIMEOUT := 170m
+prove: export E2E_TIMEOUT := 170m
 prove: $(BIN)/steps ## Run everything in full and write docs/proof.json (3 hours at most).
 	@MAKE="$(MAKE)" $(BIN)/steps -title "make prove" -cache $(CACHE) -finally prove-write $(PROVE_STEPS) </dev/null
 
@@ -85,6 +87,7 @@ teeth: $(BIN)/teeth tools ## Plant the bugs of test/teeth, one at a time, and se
 	$(BIN)/teeth -rows "$(ROWS)" -name "$(NAME)" -sample $(SAMPLE)
 
 .PHONY: e2e
+e2e: TIMEOUT = 170m
 e2e: $(BIN)/gotest $(BIN)/cluster tools ## Run the end-to-end suite on the local cluster (root), or with SALVOR_CLUSTER=kind on kind. LABELS=, KEEP=1.
 	@$(call has,test/e2e)
 	ls test/e2e/*_test.go >/dev/null 2>&1 || { echo "$@: test/e2e has no suite"; exit 1; }
@@ -98,8 +101,8 @@ e2e: $(BIN)/gotest $(BIN)/cluster tools ## Run the end-to-end suite on the local
 		$(MAKE) --no-print-directory image
 	fi
 	$(WITH_TOOLS)
-	$(BIN)/gotest -step "$(if $(LABELS),e2e ($(LABELS)),e2e)" -timeout $(TIMEOUT) -follow -ginkgo-report $(CACHE)/e2e.json ./test/e2e -- \
-		-ginkgo.no-color -ginkgo.json-report=$(CACHE)/e2e.json -ginkgo.timeout=$(TIMEOUT) -ginkgo.label-filter="$(LABELS)"
+	$(BIN)/gotest -step e2e -timeout $(TIMEOUT) -follow -ginkgo-report $(CACHE)/e2e.json ./test/e2e -- \
+		-ginkgo.no-color -ginkgo.json-report=$(CACHE)/e2e.json -ginkgo.timeout=$(TIMEOUT) -ginkgo.label-filter='$(LABELS)'
 
 .PHONY: bench
 bench: tools ## Measure the goals beside their yardsticks: each as value, land, stretch. PKG=.
@@ -238,8 +241,8 @@ test-node: $(BIN)/gotest machine ## Tests that start local clusters in name spac
 	cd hack/cluster && SALVOR_CONTRACT_DIR= $(BIN)/gotest -step node -only tagged -tags cluster -timeout $(TIMEOUT) -follow ./...
 
 .PHONY: test-e2e
-test-e2e: ## The part of the end-to-end suite that is labelled "sample".
-	@$(MAKE) --no-print-directory e2e LABELS=sample
+test-e2e: ## The end-to-end suite without what is labelled "prove".
+	@$(MAKE) --no-print-directory e2e LABELS='!prove' TIMEOUT=$(E2E_TIMEOUT)
 
 .PHONY: test-teeth
 test-teeth: $(BIN)/teeth ## A rotating sample of the mutants.
