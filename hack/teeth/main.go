@@ -111,7 +111,7 @@ func run(ctx context.Context, root string, s teeth.Selection, rows string, paral
 	if err != nil {
 		return false, err
 	}
-	if p.costly.CPUSeconds > 0 {
+	if p.costly.CPUSeconds >= 0.1 {
 		fmt.Printf("teeth: the most CPU time was used for %s: %.1f s\n", p.costly.Name, p.costly.CPUSeconds)
 	}
 	fmt.Printf("teeth: %d caught, %d survived, %d errors\n", p.caught, p.survived, p.errors)
@@ -140,7 +140,7 @@ func (p *progress) start(chosen []teeth.Mutant, sampled bool, of int) {
 	if known > 0 { // the unknown ones take as long as the others, two at a time
 		p.expected = p.expected * time.Duration(len(chosen)) / time.Duration(known) / 2
 	}
-	what := fmt.Sprintf("%d mutants", len(chosen))
+	what := fmt.Sprintf("%d of %d mutants", len(chosen), of)
 	if sampled {
 		what = fmt.Sprintf("a sample of %d of %d mutants", len(chosen), of)
 	}
@@ -169,7 +169,7 @@ func (p *progress) print(r teeth.Record, rows []int) {
 			p.costly = r
 		}
 		cpu := ""
-		if r.CPUSeconds > 0 {
+		if r.CPUSeconds >= 0.1 {
 			cpu = fmt.Sprintf(", %.1f CPU-s", r.CPUSeconds)
 		}
 		fmt.Printf("%s caught    %s (rows %s) in %.1f s%s\n", p.clock(), r.Name, numbers(rows), r.Seconds, cpu)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -144,7 +145,7 @@ func earlier(of, now string) string {
 	return of
 }
 
-func round(seconds float64) float64 { return float64(int(seconds*10+0.5)) / 10 }
+func round(seconds float64) float64 { return math.Round(seconds*1000) / 1000 }
 
 // Evidence turns the proof back into results.
 func (p *Proof) Evidence() (results []Result, bites []Tooth, err error) {
