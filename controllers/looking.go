@@ -29,8 +29,8 @@ func (s *Streams) look(w *watched, ops []string, detected time.Time) {
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, lookBound)
 		defer cancel()
-		if err := s.sweep.named(ctx, w.root, ops, detected); err != nil && ctx.Err() == nil {
-			s.log.Error(err, "look at the operations that a status named", "store", w.root.Store)
+		if err := s.sweep.named(ctx, w.root, ops, detected); err != nil {
+			s.owe(w, err)
 		}
 	}()
 }
@@ -41,11 +41,35 @@ func (s *Streams) find(w *watched) {
 	w.finding.ask(func() {
 		ctx, cancel := context.WithTimeout(ctx, lookBound)
 		defer cancel()
-		if err := s.sweep.all(ctx, w.root, normal); err != nil && ctx.Err() == nil {
-			s.log.Error(err, "list what pends", "store", w.root.Store)
-			s.stores.up(w.root.Store, normal, 0)
+		if err := s.sweep.all(ctx, w.root, normal); err != nil {
+			s.owe(w, err)
 		}
 	})
+}
+
+// owe notes that a look has failed: the store's reconciler lists the root until
+// that succeeds, with growing pauses.
+func (s *Streams) owe(w *watched, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return
+	}
+	s.log.Info("a look for pending operations failed; the root will be listed", "store", w.root.Store, "reason", short(err))
+	w.owed = true
+	s.stores.up(w.root.Store, normal, 0)
+}
+
+// Owed reports, once, whether a listing of the store's root is owed.
+func (s *Streams) Owed(uid types.UID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.watched[uid]
+	if w == nil || !w.owed {
+		return false
+	}
+	w.owed = false
+	return true
 }
 
 // lookLater lists a root that is still watched.

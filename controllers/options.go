@@ -50,6 +50,8 @@ type Options struct {
 	// Backoff is the first pause after a failure; it doubles up to BackoffMost.
 	// Defaults 1 s, 5 minutes.
 	Backoff, BackoffMost time.Duration
+	// PassTimeout bounds what one pass asks of an object store. Default 45 s.
+	PassTimeout time.Duration
 	// Attempts is how many failures in a row one operation may have before it is
 	// Stalled. Default 20.
 	Attempts int
@@ -95,7 +97,7 @@ func (o Options) withDefaults() Options {
 		to time.Duration
 	}{
 		{&o.SweepEvery, 10 * time.Minute}, {&o.OrphanAfter, v1alpha1.DefaultOrphanAfter}, {&o.Retain, 24 * time.Hour},
-		{&o.Backoff, time.Second}, {&o.BackoffMost, 5 * time.Minute}, {&o.StatusEvery, time.Second},
+		{&o.Backoff, time.Second}, {&o.BackoffMost, 5 * time.Minute}, {&o.StatusEvery, time.Second}, {&o.PassTimeout, 45 * time.Second},
 	} {
 		if *d.p == 0 {
 			*d.p = d.to

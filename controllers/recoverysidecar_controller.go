@@ -105,6 +105,8 @@ func (r *RecoverySidecarReconciler) store(ctx context.Context, rsc *v1alpha1.Rec
 
 // recover is one pass of the library.
 func (r *RecoverySidecarReconciler) recover(ctx context.Context, root *Root, rsc *v1alpha1.RecoverySidecar, p *pass) {
+	ctx, cancel := context.WithTimeout(ctx, r.opt.PassTimeout)
+	defer cancel()
 	key := rsc.Spec.Key
 	known, err := r.whose(ctx, root, rsc)
 	if err != nil {

@@ -83,7 +83,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opt Options, metrics prometheu
 	events := mgr.GetEventRecorder("salvor-operator")
 	streams := &Streams{
 		opt: opt, log: mgr.GetLogger().WithName("streams"), cache: mgr.GetCache(), roots: roots, ledger: book, stores: stores, meters: meters,
-		started: make(chan struct{}), det: detect.New(opt.Now(), opt.Detect),
+		started: make(chan struct{}), det: detect.New(opt.Detect),
 		watched: map[types.UID]*watched{}, byName: map[types.NamespacedName]types.UID{},
 	}
 	sweep := &sweeper{opt: opt, client: mgr.GetClient(), ledger: book, sidecars: sidecars, busy: streams.Busy}

@@ -60,6 +60,7 @@ type watched struct {
 	registered  map[manifest.WriterID]manifest.Epoch // as detect was told
 	following   single
 	finding     single
+	owed        bool // a look has failed
 }
 
 // writer is one pod that writes the root, by its name.

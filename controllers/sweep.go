@@ -83,6 +83,9 @@ func (s *sweeper) one(ctx context.Context, root *Root, key string, detected time
 		return nil
 	}
 	sc, err := recovery.Get(ctx, root.Bucket, key)
+	if !errors.Is(err, objstore.ErrNotFound) && !recovery.IsUnreadable(err) {
+		root.away.note(err, now)
+	}
 	switch {
 	case errors.Is(err, objstore.ErrNotFound):
 		s.ledger.done(root.UID, key)

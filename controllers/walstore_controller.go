@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -47,6 +48,7 @@ type memory struct {
 	failures   int       // of openings, in a row
 	tryAt      time.Time // the next opening, after one that failed
 	sweepAt    time.Time // the next listing
+	unlisted   int       // failures of it, in a row
 	listed     step
 	applied    applied
 	told       map[string]string // the newest event's reason by action
@@ -81,41 +83,56 @@ func (r *WALStoreReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 			return ctrl.Result{}, err
 		}
 	}
-	r.root(ctx, &ws, m)
+	if r.streams.Owed(ws.UID) {
+		m.sweepAt = r.opt.Now()
+	}
+	woken := r.root(ctx, &ws, m)
 	root := m.opening.root
 	load, err := r.workload(ctx, &ws, root, m)
 	if err != nil {
-		return ctrl.Result{}, fmt.Errorf("keep the workload: %w", err)
+		err = fmt.Errorf("keep the workload: %w", err)
+		load.step = step{bad: found(v1alpha1.ConditionWorkloadAvailable, v1alpha1.ReasonInternal, "%s", short(err))}
 	}
-	if root != nil {
-		if err := r.streams.Watch(ctx, &ws, root); err != nil {
-			return ctrl.Result{}, fmt.Errorf("watch the writers: %w", err)
-		}
-		if !ws.Spec.Suspend {
-			r.sweep(ctx, root, m)
-		}
-	} else {
+	err = errors.Join(err, r.watch(ctx, &ws, root, m, woken))
+	after, serr := r.status(ctx, &ws, root, m, load)
+	return ctrl.Result{RequeueAfter: r.next(&ws, m, after)}, errors.Join(err, serr)
+}
+
+// watch lets the writers of an open root be watched, and lists what pends.
+func (r *WALStoreReconciler) watch(ctx context.Context, ws *v1alpha1.WALStore, root *Root, m *memory, woken bool) error {
+	if root == nil {
 		r.streams.Forget(ws.UID)
+		return nil
 	}
-	after, err := r.status(ctx, &ws, root, m, load)
-	return ctrl.Result{RequeueAfter: r.next(&ws, m, after)}, err
+	if err := r.streams.Watch(ctx, ws, root); err != nil {
+		return fmt.Errorf("watch the writers: %w", err)
+	}
+	if woken { // not before: who is alive has to be known
+		r.wakeAll(ctx, ws)
+	}
+	if !ws.Spec.Suspend {
+		r.sweep(ctx, root, m)
+	}
+	return nil
 }
 
 // root opens the root, or looks again whether it is what it was: when the spec
 // changed, when a sweep is due, when it went away, and after a pause when the last
-// opening failed.
-func (r *WALStoreReconciler) root(ctx context.Context, ws *v1alpha1.WALStore, m *memory) {
+// opening failed. It reports whether everything that pends deserves a new look.
+func (r *WALStoreReconciler) root(ctx context.Context, ws *v1alpha1.WALStore, m *memory) (woken bool) {
 	now := r.opt.Now()
 	root := r.roots.Get(ws.UID)
 	away := root != nil && root.away.is() != nil
 	fresh := m.generation != ws.Generation
 	due := root != nil && !now.Before(m.sweepAt)
 	if !fresh && !due && !away && root != nil && m.opening.bad() == nil {
-		return
+		return false
 	}
 	if !fresh && m.failures > 0 && now.Before(m.tryAt) {
-		return
+		return false
 	}
+	ctx, cancel := context.WithTimeout(ctx, r.opt.PassTimeout)
+	defer cancel()
 	wasOpen := root
 	m.generation, m.opening = ws.Generation, r.opener.open(ctx, ws)
 	if bad := m.opening.bad(); bad != nil {
@@ -126,13 +143,14 @@ func (r *WALStoreReconciler) root(ctx context.Context, ws *v1alpha1.WALStore, m 
 		}
 		m.tryAt = now.Add(pause)
 		r.once(ws, note{true, bad.Reason, "OpenRoot", bad.Message})
-		return
+		return false
 	}
 	m.failures = 0
 	if away || fresh || wasOpen != m.opening.root {
 		m.sweepAt = now
-		r.wakeAll(ctx, ws)
+		return true
 	}
+	return false
 }
 
 // wakeAll asks for a look at everything that pends in a store.
@@ -172,21 +190,21 @@ func (r *WALStoreReconciler) sweep(ctx context.Context, root *Root, m *memory) {
 	m.sweepAt = now.Add(jitter(r.opt.SweepEvery))
 	ctx, cancel := context.WithTimeout(ctx, lookBound)
 	defer cancel()
-	if _, err := root.Manifest.Latest(ctx); err != nil {
-		m.listed = step{bad: rootFinding(err)}
-		r.meters.swept(err)
-		return
+	_, err := root.Manifest.Latest(ctx)
+	if err == nil {
+		r.streams.Learned(root)
+		err = r.sweeper.all(ctx, root, background)
 	}
-	r.streams.Learned(root)
-	err := r.sweeper.all(ctx, root, background)
 	r.meters.swept(err)
 	m.listed.settle(err, func(err error) *finding {
 		return found(v1alpha1.ConditionRecovering, v1alpha1.ReasonListingFailed, "%s", short(err))
 	})
 	if err != nil {
-		m.sweepAt = now.Add(r.opt.backoff(1))
+		m.unlisted++
+		m.sweepAt = now.Add(r.opt.backoff(m.unlisted))
 		return
 	}
+	m.unlisted = 0
 	if err := root.Recoverer.Trim(ctx, recovery.KeepOutcomes); err != nil {
 		ctrl.LoggerFrom(ctx).Info("the recent outcomes were not trimmed; the next sweep tries again", "reason", err.Error())
 	}

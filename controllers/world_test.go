@@ -50,7 +50,8 @@ type world struct {
 	opt       Options
 	meters    *prometheus.Registry
 	api       *requests
-	stop      func() // the operator
+	wrap      func(http.RoundTripper) http.RoundTripper // of the operator's requests
+	stop      func()                                    // the operator
 	running   bool
 	pods      int
 }
@@ -105,6 +106,9 @@ func (w *world) operator(opt Options, meters *prometheus.Registry) (stop func())
 	shared, _ := apiServer(w.t)
 	cfg := rest.CopyConfig(shared)
 	cfg.Wrap(func(rt http.RoundTripper) http.RoundTripper { return recorded{rt, w.api} })
+	if w.wrap != nil {
+		cfg.Wrap(w.wrap)
+	}
 	scheme, err := NewScheme()
 	must(w.t, err)
 	cache, err := CacheOptions([]string{w.namespace})

@@ -58,18 +58,16 @@ func (o Options) withDefaults() Options {
 
 // Detector holds the facts. It is not safe for concurrent use.
 type Detector struct {
-	opt Options
-	// began: before it nothing was seen, so nothing was missing either.
-	began   time.Time
+	opt     Options
 	writers map[Writer]*facts
 	open    int // streams that are open now
 	doubt   doubt
 	grants  grants
 }
 
-// New returns a detector that knows nothing; began is now.
-func New(began time.Time, o Options) *Detector {
-	return &Detector{opt: o.withDefaults(), began: began, writers: map[Writer]*facts{}}
+// New returns a detector that knows nothing.
+func New(o Options) *Detector {
+	return &Detector{opt: o.withDefaults(), writers: map[Writer]*facts{}}
 }
 
 // facts is what is known of one writer.
@@ -78,7 +76,7 @@ type facts struct {
 	registered manifest.Epoch
 	stream     stream
 	pod        Pod
-	podSince   time.Time // of pod.State
+	podSince   time.Time // of pod.State; of a writer without a pod: since it is known
 	fence      fence
 }
 
@@ -127,10 +125,11 @@ func (f *facts) silentFor(now time.Time) time.Duration {
 	return now.Sub(f.unheardSince())
 }
 
-func (d *Detector) facts(w Writer) *facts {
+// facts of a writer; of one that nobody has heard of before, from now on.
+func (d *Detector) facts(w Writer, now time.Time) *facts {
 	f := d.writers[w]
 	if f == nil {
-		f = &facts{podSince: d.began}
+		f = &facts{podSince: now}
 		d.writers[w] = f
 	}
 	return f
@@ -142,7 +141,7 @@ func (d *Detector) Apply(e Event) {
 		d.forget(e.Writer)
 		return
 	}
-	f := d.facts(e.Writer)
+	f := d.facts(e.Writer, e.At)
 	switch e.Kind {
 	case Registered:
 		f.root, f.registered = e.Root, e.Epoch
@@ -208,7 +207,7 @@ func (d *Detector) forget(w Writer) {
 func (d *Detector) Judge(q Question, now time.Time) Verdict {
 	f := d.writers[q.Writer]
 	if f == nil {
-		f = &facts{podSince: d.began}
+		f = &facts{podSince: now}
 	}
 	v := f.judge(q, now, d.opt)
 	if !v.EndEpoch {
@@ -221,11 +220,13 @@ func (d *Detector) Judge(q Question, now time.Time) Verdict {
 }
 
 // Permit is Judge for whoever will act on the answer: an epoch that may be ended
-// is counted against the limits. Asking again about the same epoch is free.
+// is counted against the limits, and a writer that nobody has heard of is
+// remembered. Asking again about the same epoch is free.
 func (d *Detector) Permit(q Question, now time.Time) Verdict {
+	f := d.facts(q.Writer, now)
 	v := d.Judge(q, now)
 	if v.EndEpoch {
-		d.grant(d.facts(q.Writer), v, now)
+		d.grant(f, now)
 	}
 	return v
 }

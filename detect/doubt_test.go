@@ -13,7 +13,7 @@ import (
 
 // fleet has n writers that stream, their pods running.
 func fleet(n int) (*Detector, []Writer) {
-	d := New(t0, Options{})
+	d := New(Options{})
 	var all []Writer
 	for i := range n {
 		w := Writer{Store: "s", ID: manifest.WriterID(fmt.Sprintf("w-%d", i))}

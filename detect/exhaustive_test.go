@@ -70,7 +70,7 @@ func TestEverySmallSequence(t *testing.T) {
 
 func check(t *testing.T, m told, seq []Event) {
 	t.Helper()
-	d := New(t0, Options{})
+	d := New(Options{})
 	now := run(d, seq...)
 	v := d.Judge(Question{Writer: w0}, now)
 	ours := m.registered.Process != "" && m.stream == m.registered

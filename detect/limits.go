@@ -70,7 +70,7 @@ func (d *Detector) spacing(count int) time.Duration {
 	return min(s, d.opt.MaxSpacing)
 }
 
-func (d *Detector) grant(f *facts, v Verdict, now time.Time) {
+func (d *Detector) grant(f *facts, now time.Time) {
 	if f.granted() {
 		return
 	}

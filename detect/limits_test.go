@@ -22,7 +22,7 @@ func flap(d *Detector, n uint64, at time.Time, lose Event) Verdict {
 }
 
 func TestFencingOneWriterIsRateLimited(t *testing.T) {
-	d := New(t0, Options{})
+	d := New(Options{})
 	tell(d, pod(PodRunning, "a/0"), t0, w0)
 	at, n := t0, uint64(1)
 	if v := flap(d, n, at, closed()); !v.EndEpoch {
@@ -48,7 +48,7 @@ func TestFencingOneWriterIsRateLimited(t *testing.T) {
 }
 
 func TestProcessesThatDieOneAfterTheOtherAreNotRateLimited(t *testing.T) {
-	d := New(t0, Options{})
+	d := New(Options{})
 	tell(d, pod(PodRunning, "a/0"), t0, w0)
 	for n := range uint64(20) {
 		e := manifest.Epoch{Number: 2*n + 1, Process: manifest.ProcessID(fmt.Sprintf("p%d", n))}
@@ -62,7 +62,7 @@ func TestProcessesThatDieOneAfterTheOtherAreNotRateLimited(t *testing.T) {
 }
 
 func TestShownDeathsAreNotRateLimited(t *testing.T) {
-	d := New(t0, Options{})
+	d := New(Options{})
 	for n := range uint64(20) {
 		tell(d, pod(PodRunning, "a/0"), t0, w0)
 		flap(d, 2*n+1, t0, closed())
@@ -80,7 +80,7 @@ func TestShownDeathsAreNotRateLimited(t *testing.T) {
 }
 
 func TestGivenUpOperationsAreRateLimited(t *testing.T) {
-	d := New(t0, Options{})
+	d := New(Options{})
 	q := Question{Writer: w0, GivenUp: true}
 	for n, want := range []bool{true, false} {
 		e := manifest.Epoch{Number: uint64(2*n + 1), Process: "p"}

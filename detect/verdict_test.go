@@ -92,9 +92,11 @@ func TestOneWriter(t *testing.T) {
 		"forgotten": {after(closed(), Event{Kind: Forgotten}), 0, Question{}, Verdict{State: Suspect, Reason: NoPod, Held: HoldYoung}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := New(t0, Options{})
-			now := run(d, c.events...).Add(c.after)
+			d := New(Options{})
 			c.q.Writer = w0
+			now := run(d, c.events...)
+			d.Permit(Question{Writer: w0}, now) // somebody has asked, and is told the same later
+			now = now.Add(c.after)
 			got := d.Judge(c.q, now)
 			if got.Held != HoldNone && (got.Again.IsZero() || !got.Again.After(now)) {
 				t.Errorf("held back (%s) until %s, which is not after now %s", got.Held, got.Again, now)
@@ -107,9 +109,28 @@ func TestOneWriter(t *testing.T) {
 	}
 }
 
+// An operator that has run for days hears of a writer for the first time: it has
+// not been without a pod for days.
+func TestANewWriterIsNoOrphan(t *testing.T) {
+	d := New(Options{})
+	days := t0.Add(72 * time.Hour)
+	tell(d, registered(e1), days, w0)
+	if v := d.Judge(Question{Writer: w0}, days); v.EndEpoch {
+		t.Errorf("%+v", v)
+	}
+	other := Writer{Store: "another", ID: "w"}
+	if v := d.Permit(Question{Writer: other}, days); v.EndEpoch || !v.Again.Equal(days.Add(5*time.Minute)) {
+		t.Errorf("%+v", v)
+	}
+	if v := d.Permit(Question{Writer: other}, days.Add(5*time.Minute)); !v.EndEpoch || v.Reason != Orphaned {
+		t.Errorf("%+v", v)
+	}
+}
+
 func TestAStoreMaySayWhenItsWritersAreOrphans(t *testing.T) {
-	d := New(t0, Options{})
+	d := New(Options{})
 	q := Question{Writer: w0, OrphanAfter: 10 * time.Second}
+	d.Permit(q, t0)
 	if v := d.Judge(q, t0.Add(9*time.Second)); v.EndEpoch || !v.Again.Equal(t0.Add(10*time.Second)) {
 		t.Errorf("before: %+v", v)
 	}
@@ -119,8 +140,8 @@ func TestAStoreMaySayWhenItsWritersAreOrphans(t *testing.T) {
 }
 
 func TestAHoldEndsWhenItSays(t *testing.T) {
-	d := New(t0, Options{})
-	v := d.Judge(Question{Writer: w0}, t0)
+	d := New(Options{})
+	v := d.Permit(Question{Writer: w0}, t0)
 	if v = d.Judge(Question{Writer: w0}, v.Again.Add(-time.Nanosecond)); v.EndEpoch {
 		t.Error("may end an epoch before the time that was named")
 	}
