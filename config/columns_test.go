@@ -12,19 +12,18 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metaac "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
-	acv1alpha1 "github.com/salvor-io/salvor/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	recoveryac "github.com/salvor-io/salvor/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"github.com/salvor-io/salvor/test/contract"
-
-	acmetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
 // condition as an operator applies it.
-func condition(typ, status, reason string) *acmetav1.ConditionApplyConfiguration {
-	return acmetav1.Condition().WithType(typ).WithStatus(metav1.ConditionStatus(status)).WithReason(reason).
+func condition(typ, status, reason string) *metaac.ConditionApplyConfiguration {
+	return metaac.Condition().WithType(typ).WithStatus(metav1.ConditionStatus(status)).WithReason(reason).
 		WithMessage("").WithLastTransitionTime(metav1.NewTime(time.Unix(1, 0)))
 }
 
@@ -33,9 +32,9 @@ func (s *apiServer) applyStatus(t *testing.T, owner string, o any) {
 	t.Helper()
 	var err error
 	switch c := o.(type) {
-	case *acv1alpha1.WALStoreApplyConfiguration:
+	case *recoveryac.WALStoreApplyConfiguration:
 		err = s.Status().Apply(t.Context(), c, client.FieldOwner(owner), client.ForceOwnership)
-	case *acv1alpha1.RecoverySidecarApplyConfiguration:
+	case *recoveryac.RecoverySidecarApplyConfiguration:
 		err = s.Status().Apply(t.Context(), c, client.FieldOwner(owner), client.ForceOwnership)
 	}
 	if err != nil {
@@ -62,18 +61,18 @@ func TestKubectlGetSalvorAnswersIsItSafe(t *testing.T) {
 	wantLine(t, out, "NAME READY REASON PENDING WRITERS MANIFEST AGE")
 	wantLine(t, out, "NAME STORE WRITER PHASE DECISION COMPLETE AGE")
 
-	s.applyStatus(t, "salvor-operator", acv1alpha1.WALStore("orders", ns).WithStatus(acv1alpha1.WALStoreStatus().
+	s.applyStatus(t, "salvor-operator", recoveryac.WALStore("orders", ns).WithStatus(recoveryac.WALStoreStatus().
 		WithConditions(condition("Ready", "False", "ApprovalPending"), condition("Recovering", "True", "OperationsPending"),
 			condition("Stalled", "True", "ApprovalPending"), condition("Isolated", "False", "StreamsHealthy")).
 		WithPendingSidecars(2).
-		WithWriters(acv1alpha1.WritersStatus().WithExpected(3).WithStreaming(2).WithSummary("2/3")).
-		WithRoot(acv1alpha1.RootStatus().WithUID("6f2c").WithManifestVersion(42))))
-	s.applyStatus(t, "salvor-operator", acv1alpha1.RecoverySidecar("orders-01jx-0a1b2c3d", ns).WithStatus(acv1alpha1.RecoverySidecarStatus().
+		WithWriters(recoveryac.WritersStatus().WithExpected(3).WithStreaming(2).WithSummary("2/3")).
+		WithRoot(recoveryac.RootStatus().WithUID("6f2c").WithManifestVersion(42))))
+	s.applyStatus(t, "salvor-operator", recoveryac.RecoverySidecar("orders-01jx-0a1b2c3d", ns).WithStatus(recoveryac.RecoverySidecarStatus().
 		WithConditions(condition("Complete", "True", "Healed"), condition("NeedsApproval", "False", "NotNeeded"), condition("Stalled", "False", "Settled")).
 		WithPhase("Confirmed").WithDecision("RollForward").WithReason("Confirmed").
-		WithWriter(acv1alpha1.WriterStatus().WithID("orders-1").WithEpoch(4)).
-		WithOutcome(acv1alpha1.OutcomeStatus().WithKind("publish").WithManifestVersion(43).WithPublishedBy("recovery")).
-		WithAudit(acv1alpha1.AuditRowStatus().WithID(7))))
+		WithWriter(recoveryac.WriterStatus().WithID("orders-1").WithEpoch(4)).
+		WithOutcome(recoveryac.OutcomeStatus().WithKind("publish").WithManifestVersion(43).WithPublishedBy("recovery")).
+		WithAudit(recoveryac.AuditRowStatus().WithID(7))))
 
 	out = s.mustKubectl(t, "", "get", "salvor", "-n", ns)
 	wantLine(t, out, "walstore.recovery.salvor.io/orders False ApprovalPending 2 2/3 42")
@@ -122,13 +121,13 @@ func TestConditionsAreAMap(t *testing.T) {
 	if err := s.create(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	first := acv1alpha1.WALStoreStatus()
+	first := recoveryac.WALStoreStatus()
 	for _, c := range v1alpha1.WALStoreConditions {
 		first.WithConditions(condition(c, "Unknown", v1alpha1.ReasonNotObserved))
 	}
-	s.applyStatus(t, "salvor-operator", acv1alpha1.WALStore("orders", ns).WithStatus(first))
-	s.applyStatus(t, "somebody-else", acv1alpha1.WALStore("orders", ns).WithStatus(
-		acv1alpha1.WALStoreStatus().WithConditions(condition("Theirs", "True", "Because"))))
+	s.applyStatus(t, "salvor-operator", recoveryac.WALStore("orders", ns).WithStatus(first))
+	s.applyStatus(t, "somebody-else", recoveryac.WALStore("orders", ns).WithStatus(
+		recoveryac.WALStoreStatus().WithConditions(condition("Theirs", "True", "Because"))))
 	var store v1alpha1.WALStore
 	if err := s.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "orders"}, &store); err != nil {
 		t.Fatal(err)

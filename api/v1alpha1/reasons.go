@@ -19,7 +19,6 @@ const (
 	ReasonRootClaimed          = "Claimed"
 	ReasonRootNotAllowed       = "RootNotAllowed"
 	ReasonCredentialsMissing   = "CredentialsMissing"
-	ReasonCredentialsInvalid   = "CredentialsInvalid"
 	ReasonAccessDenied         = "AccessDenied"
 	ReasonNoSuchBucket         = "NoSuchBucket"
 	ReasonRootUnreachable      = "RootUnreachable"
@@ -131,8 +130,7 @@ var Explanations = []Explanation{
 	{ReasonRootClaimed, "The root is claimed by this WALStore, and it is the root that it was before.", ""},
 	{ReasonRootNotAllowed, "This operator takes no root of this kind.", "Use an s3:// root, or start the operator with --allow-local-roots on a machine where that is meant."},
 	{ReasonCredentialsMissing, "The Secret with the root's credentials is not there, or lacks an entry.", "Make the Secret that spec.root.credentials names, in this namespace, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."},
-	{ReasonCredentialsInvalid, "The object store does not know the access key, or its signature is wrong.", "Correct the Secret that spec.root.credentials names."},
-	{ReasonAccessDenied, "The object store refuses what these credentials ask for.", "Grant them get, list, put and delete on the root."},
+	{ReasonAccessDenied, "The object store does not know these credentials, or refuses what they ask for.", "Correct the Secret that spec.root.credentials names, or grant its key get, list, put and delete on the root."},
 	{ReasonNoSuchBucket, "The bucket is not there.", "Make the bucket, or correct spec.root.uri."},
 	{ReasonRootUnreachable, "The object store does not answer.", "Check spec.root.endpoint, its certificates, the network policies and the object store itself; it is tried again."},
 	{ReasonRootClaimedByAnother, "Another WALStore, perhaps in another cluster, operates this root; this one does nothing.", "Give this WALStore a root of its own, or move the claim with `salvor manifest adopt`."},
