@@ -4,11 +4,13 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/salvor-io/salvor/objstore/fault"
 	"github.com/salvor-io/salvor/store"
 	"github.com/salvor-io/salvor/store/log/logtest"
 )
@@ -94,6 +96,40 @@ func TestTheLogIsTruncatedBehindTheCheckpoint(t *testing.T) {
 	}
 	if most > 8 { // 30 x 20 records are some 70 segments of a thousand bytes
 		t.Fatalf("%d files at the most: %q", most, w.disk.Files())
+	}
+	p.kill()
+	p = w.start()
+	w.same("after a restart", p.rows(), want)
+}
+
+// What is written while a checkpoint is under way is not covered by it, however
+// many segments it fills: the log keeps it.
+func TestWrittenWhileACheckpointIsMade(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	want := content{}
+	write := func(prefix string) {
+		for i := range 60 {
+			tx := put("t", fmt.Sprint(prefix, i), "some text that fills the segments")
+			p.must(tx)
+			want.apply(tx)
+		}
+	}
+	write("before")
+	gate := p.bucket.On(fault.PutIfAbsent, "manifest/").ParkBefore()
+	done := make(chan error, 1)
+	go func() { _, err := p.Checkpoint(context.Background()); done <- err }()
+	if _, err := gate.Await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	write("meanwhile")
+	files := len(w.disk.Files())
+	gate.Release()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if n := len(w.disk.Files()); n >= files {
+		t.Fatalf("%d files stayed %d: nothing was cut", files, n)
 	}
 	p.kill()
 	p = w.start()
