@@ -30,14 +30,6 @@ func unknown(t, reason, message string) condition {
 	return condition{t, metav1.ConditionUnknown, reason, message}
 }
 
-// truth is isTrue or isFalse.
-func truth(t string, holds bool, reason, message string) condition {
-	if holds {
-		return isTrue(t, reason, message)
-	}
-	return isFalse(t, reason, message)
-}
-
 // unseen are the conditions of what nobody has looked at yet.
 func unseen(types []string) []condition {
 	var out []condition

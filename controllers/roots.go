@@ -74,18 +74,6 @@ func (r *Roots) Close(uid types.UID) {
 	}
 }
 
-// byName returns the uid under which a store that is gone was known.
-func (r *Roots) byName(key types.NamespacedName) (types.UID, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for uid, root := range r.open {
-		if root.Store == key {
-			return uid, true
-		}
-	}
-	return "", false
-}
-
 // awayAfter is how many failures in a row, of whichever operations, mean that the
 // object store itself does not answer.
 const awayAfter = 3
