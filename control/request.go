@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -152,7 +153,7 @@ func headLine(r *bufio.Reader, left *int) (string, error) {
 		if err == nil {
 			return string(bytes.TrimRight(line, "\r\n")), nil
 		}
-		if err != bufio.ErrBufferFull {
+		if !errors.Is(err, bufio.ErrBufferFull) {
 			return "", err
 		}
 	}

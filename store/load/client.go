@@ -124,7 +124,7 @@ func DumpRows(r io.Reader) iter.Seq2[store.DumpRow, error] {
 		for {
 			var row store.DumpRow
 			err := dec.Decode(&row)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return
 			}
 			if err == nil && (row.Table == "" || row.Row == nil) {

@@ -6,6 +6,7 @@ package load
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -102,7 +103,7 @@ func ReadAcks(r io.Reader) iter.Seq2[Ack, error] {
 		in := bufio.NewReader(r)
 		for n := 1; ; n++ {
 			line, err := in.ReadBytes('\n')
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return
 			}
 			var a Ack

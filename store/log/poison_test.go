@@ -41,11 +41,11 @@ func TestFailurePoisonsForGood(t *testing.T) {
 			}
 			writes, syncs := fs.Count(logtest.Write), fs.Count(logtest.Sync)
 			for range 3 {
-				if again := appendOne(l, "third"); again != error(p) {
+				if again := appendOne(l, "third"); !errors.Is(again, p) {
 					t.Fatalf("later: %v, want the same error", again)
 				}
 			}
-			if l.Err() != error(p) || l.Durable() != 1 {
+			if !errors.Is(l.Err(), p) || l.Durable() != 1 {
 				t.Fatalf("Err %v, durable %d, want the poison and 1", l.Err(), l.Durable())
 			}
 			if err := l.Close(); !errors.Is(err, p) {

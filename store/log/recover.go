@@ -57,7 +57,7 @@ func (l *Log) scan(s *segment, active bool, replay func(Position, []byte) error)
 	for at := int64(headerSize); ; {
 		fr, err := readFrame(r, size-at)
 		switch {
-		case err == io.EOF && size == at:
+		case errors.Is(err, io.EOF) && size == at:
 			return at, nil
 		case errors.Is(err, errBadFrame):
 			return at, l.torn(s, at, active)
