@@ -15,13 +15,13 @@
 //
 // A crash anywhere leaves the sidecar: it is the only to-do list and goes last.
 //
-//	   recoverer: Recover(key, authority)
-//	   get the sidecar       gone? its owner finished: delete what is left beside it
-//	   observe               confirmation, manifest, then tables
-//	   Classify, Decide      pure
-//	   publish the outcome   with the fence of the operation's epoch, one object
-//	   audit                 the row copies the entry, once per operation
-//	   delete                .confirmed, then the sidecar
+//	recoverer: Recover(key, authority)
+//	get the sidecar       gone? its owner finished: delete what is left beside it
+//	observe               confirmation, manifest, then tables
+//	Classify, Decide      pure
+//	publish the outcome   with the fence of the operation's epoch, one object
+//	audit                 the row copies the entry, once per operation
+//	delete                .confirmed, then the sidecar
 //
 // # What a crash leaves, and what becomes of it
 //

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/test/contract"
 	"github.com/salvor-io/salvor/test/e2e/cluster"
 	"github.com/salvor-io/salvor/test/e2e/harness"
 )
@@ -27,6 +28,9 @@ var (
 	h       *harness.Harness
 	machine cluster.Cluster
 )
+
+// The suite runs the binary and the manifests, which it does not import.
+var _ = contract.Uses("./cmd/salvor", "config/")
 
 func TestEndToEnd(t *testing.T) {
 	if os.Getenv("KUBECONFIG") == "" {
