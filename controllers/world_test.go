@@ -50,6 +50,7 @@ type world struct {
 	opt       Options
 	meters    *prometheus.Registry
 	api       *requests
+	user      string                                    // that the operator is to the API server; empty: an admin
 	wrap      func(http.RoundTripper) http.RoundTripper // of the operator's requests
 	stop      func()                                    // the operator
 	running   bool
@@ -106,6 +107,7 @@ func (w *world) operator(opt Options, meters *prometheus.Registry) (stop func())
 	shared, _ := apiServer(w.t)
 	cfg := rest.CopyConfig(shared)
 	cfg.Wrap(func(rt http.RoundTripper) http.RoundTripper { return recorded{rt, w.api} })
+	cfg.Impersonate.UserName = w.user
 	if w.wrap != nil {
 		cfg.Wrap(w.wrap)
 	}
