@@ -194,6 +194,11 @@ func (w *Writer) recheck(ctx context.Context, s *Sidecar) error {
 	if err != nil {
 		return err
 	}
+	if actual := st.Writers[s.Writer]; actual != s.Epoch {
+		// A successor may have looked for what pends before this Arm landed, and build
+		// on the pins that it saw: what it did not see must never be confirmed.
+		return &manifest.FencedError{Writer: s.Writer, Epoch: s.Epoch, Actual: actual}
+	}
 	for _, t := range s.Tables {
 		if actual := st.Ref(t.Table); actual != t.Expected {
 			return &manifest.ExpectedVersionMismatch{Table: t.Table, Expected: t.Expected, Actual: actual}
