@@ -40,6 +40,7 @@ func (s *Store) publish(ctx context.Context, r *root) checkpoint {
 		switch {
 		case c.err == nil:
 			s.note(r)
+			s.contains(r, c)
 			return c
 		case errors.As(c.err, &required):
 			// A pending operation holds a table back, and with it the whole checkpoint.
@@ -65,6 +66,11 @@ func (s *Store) publish(ctx context.Context, r *root) checkpoint {
 func (s *Store) commit(ctx context.Context, r *root, snap snapshot) checkpoint {
 	op := recovery.Operation{Kind: recovery.KindCheckpoint}
 	for _, name := range snap.names() {
+		// Before anything is armed, as far as the manifest was read; Change.Write looks again.
+		id := s.names.id(name)
+		if err := s.replaces(ctx, r, id, r.manifest.View().Ref(id)); err != nil {
+			return checkpoint{err: err}
+		}
 		op.Changes = append(op.Changes, s.change(r, snap, name))
 	}
 	result, err := r.writer.Commit(ctx, op)

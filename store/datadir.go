@@ -23,6 +23,19 @@ type belonging struct {
 	Store string `json:"store,omitempty"`
 	// Probed: the root was seen to keep its promises, from here.
 	Probed bool `json:"probed,omitempty"`
+	// Processes that have run here, the newest last: what they made was made from
+	// this log.
+	Processes []manifest.ProcessID `json:"processes,omitempty"`
+}
+
+// maxProcesses bounds how many are remembered. What an older one left pending, or
+// made and nobody replaced, is taken for made elsewhere: then a person is asked.
+const maxProcesses = 1000
+
+// ran remembers a process.
+func (b *belonging) ran(p manifest.ProcessID) {
+	b.Processes = append(b.Processes, p)
+	b.Processes = b.Processes[max(0, len(b.Processes)-maxProcesses):]
 }
 
 const belongingFile = "store.json"

@@ -54,13 +54,16 @@
 //	take the local log (flock)                 another process has it: exit
 //	probe the root, once per data directory    conditional writes are not enforced: wait, nothing is published
 //	register a new epoch                       what ran under this id before can publish no more
+//	nothing pends that another disk made       else wait for its outcome
 //	load the pinned version of each own table
 //	replay the log                             of each table only what its pin does not cover
 //	serve
 //
-// Recovery is never on this path. What the last process left pending is in the
-// log, so nothing waits for it but the next checkpoint of its tables, until the
-// operator (or, with Options.Keyring, this process) has resolved it.
+// Recovery is not on this path. What the last process left pending is in the log,
+// so nothing waits for it but the next checkpoint of its tables, until the operator
+// (or, with Options.Keyring, this process) has resolved it. Only when the disk was
+// lost is the pending operation all that is left of some transactions: then its
+// outcome is waited for (lineage.go).
 //
 //	log      pins     start
 //	whole    -        the log holds everything: serves even when the root cannot be reached
@@ -68,6 +71,7 @@
 //	lost     there    from the pins: what was acknowledged after the last checkpoint is gone
 //	cut      behind   refused: positions between are nowhere (the root was restored from a copy)
 //	behind   ahead    the log is covered; it goes on behind the pins
+//	another  there    refused: two histories of one writer (two disks took turns)
 //
 // A root that cannot be reached later costs checkpoints, never transactions.
 //

@@ -59,12 +59,12 @@ func OpenDump(ctx context.Context, b objstore.Bucket, newID func() string, table
 func (d *Dump) Rows(ctx context.Context) iter.Seq2[DumpRow, error] {
 	return func(yield func(DumpRow, error) bool) {
 		for _, t := range d.Tables {
-			rows, err := readVersion(ctx, d.bucket, d.state.Store, t, d.state.Tables[t])
+			v, err := readVersion(ctx, d.bucket, d.state.Store, t, d.state.Tables[t])
 			if err != nil {
 				yield(DumpRow{}, fmt.Errorf("table %s: %w", t, err))
 				return
 			}
-			for _, r := range rows {
+			for _, r := range v.Rows {
 				if !yield(DumpRow{Table: t, Key: r.Key, Row: r.Row}, nil) {
 					return
 				}

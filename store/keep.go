@@ -95,6 +95,9 @@ func (s *Store) reach(ctx context.Context, began log.Position) (*root, error) {
 		if _, covered := s.own(r.manifest.View()); covered > manifest.Position(began) {
 			return nil, &AheadError{Covered: covered, Durable: began}
 		}
+		if err := s.settle(ctx, r); err != nil {
+			return nil, err
+		}
 		s.root.Store(r)
 		s.note(r)
 		s.signal.Notify()

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,11 @@ type root struct {
 	// settled: what pended when the process started was recovered. Only the
 	// checkpoint loop uses it.
 	settled bool
+	// here are the processes that have used this data directory.
+	here []manifest.ProcessID
+	// contained are the versions whose rows this process has: loaded, or published
+	// by it. Only the checkpoint loop uses it.
+	contained map[manifest.TableID]manifest.Ref
 }
 
 // attach reaches the root and registers. It may be called again after a failure.
@@ -39,11 +45,11 @@ func (s *Store) attach(ctx context.Context) (*root, error) {
 		return nil, fmt.Errorf("open the root: %w", err)
 	}
 	b := announcer{Bucket: inner, announce: s.signal.Notify}
-	m, err := s.identify(ctx, b)
+	m, here, err := s.identify(ctx, b)
 	if err != nil {
 		return nil, err
 	}
-	r := &root{manifest: m, readBack: map[string]manifest.Ref{}}
+	r := &root{manifest: m, here: here.Processes, readBack: map[string]manifest.Ref{}, contained: map[manifest.TableID]manifest.Ref{}}
 	r.writer = recovery.NewWriter(m, recovery.WriterOptions{
 		ID: s.opt.Writer, Process: s.opt.Process, NewID: s.opt.NewID,
 		Now: s.opt.Now, Sleep: s.opt.Sleep, Await: s.opt.Await, Poll: s.opt.Poll,
@@ -60,36 +66,38 @@ func (s *Store) attach(ctx context.Context) (*root, error) {
 
 // identify makes sure that the root keeps its promises and is the one that the
 // data directory belongs to, and makes an empty one a store.
-func (s *Store) identify(ctx context.Context, b objstore.Bucket) (*manifest.Store, error) {
+func (s *Store) identify(ctx context.Context, b objstore.Bucket) (*manifest.Store, belonging, error) {
 	here, err := readBelonging(s.opt.FS, s.opt.Dir, s.opt.Writer)
 	if err != nil {
-		return nil, err
+		return nil, here, err
 	}
 	id, err := manifest.ReadIdentity(ctx, b)
 	if refused := here.admits(id, err); refused != nil {
-		return nil, refused
+		return nil, here, refused
 	}
 	if err != nil && !errors.Is(err, manifest.ErrNoStore) {
-		return nil, err
+		return nil, here, err
 	}
 	if !here.Probed { // nothing is published before
 		if err := objstore.Probe(ctx, b, "probe/"+s.opt.NewID()+"/"); err != nil {
-			return nil, err
+			return nil, here, err
 		}
 	}
 	if id, err = manifest.CreateIdentity(ctx, b, s.opt.NewID(), s.opt.NewID(), nil); err != nil {
-		return nil, err
+		return nil, here, err
 	}
 	m, err := manifest.Open(ctx, b, manifest.Options{
 		NewID: s.opt.NewID, Now: s.opt.Now, Sleep: s.opt.Sleep, Jitter: s.opt.Jitter, Resolve: min(s.opt.Await, 15*time.Second),
 	})
 	if err != nil {
-		return nil, err
+		return nil, here, err
 	}
-	if now := (belonging{Writer: s.opt.Writer, Store: id.UID, Probed: true}); now != here {
-		return m, now.write(s.opt.FS, s.opt.Dir)
+	if here.Store == id.UID && here.Probed && slices.Contains(here.Processes, s.opt.Process) {
+		return m, here, nil
 	}
-	return m, nil
+	here.Store, here.Probed = id.UID, true
+	here.ran(s.opt.Process) // before it can arm an operation
+	return m, here, here.write(s.opt.FS, s.opt.Dir)
 }
 
 // own returns the pins of this writer's tables by name, and the newest position
@@ -115,8 +123,10 @@ func isRefusal(err error) bool {
 		newer    *envelope.FormatError
 		probe    *objstore.ProbeError
 		gap      *GapError
+		pending  *PendingError
+		diverged *DivergedError
 	)
-	return errors.As(err, &identity) || errors.As(err, &object) || errors.As(err, &newer) || errors.As(err, &gap) ||
+	return errors.As(err, &identity) || errors.As(err, &object) || errors.As(err, &newer) || errors.As(err, &gap) || errors.As(err, &pending) || errors.As(err, &diverged) ||
 		errors.As(err, &probe) && probe.Why != objstore.Unreachable
 }
 

@@ -34,7 +34,7 @@ func reachable(w *world, up *atomic.Bool) func(*store.Options) {
 			}
 			return inner(ctx)
 		}
-		o.Sleep = func(ctx context.Context, _ time.Duration) error { return objstore.Sleep(ctx, time.Millisecond) }
+		o.After = func(d time.Duration) <-chan time.Time { return time.After(min(d, time.Millisecond)) }
 	}
 }
 

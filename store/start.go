@@ -98,6 +98,9 @@ func (s *Store) start(ctx context.Context, l *log.Log) error {
 	for try := 0; ; try++ {
 		r, err := s.attach(ctx)
 		if err == nil {
+			err = s.settle(ctx, r)
+		}
+		if err == nil {
 			err = s.load(ctx, r, l)
 		}
 		var covered manifest.Position
@@ -115,8 +118,8 @@ func (s *Store) start(ctx context.Context, l *log.Log) error {
 		default:
 			s.say(fmt.Sprintf("not serving yet: %v", err))
 			s.turnAway(&Refusal{Reason: ReasonStarting, Message: fmt.Sprintf("the store is starting: %v", err), RetryAfter: 2 * time.Second, Cause: err})
-			if s.opt.Sleep(ctx, s.backoff(try)) != nil {
-				return context.Cause(ctx)
+			if err := s.pause(ctx, s.backoff(try)); err != nil {
+				return err
 			}
 			continue
 		}
@@ -136,12 +139,15 @@ func (s *Store) load(ctx context.Context, r *root, l *log.Log) error {
 	}
 	s.tables.reset()
 	for name, pin := range pins {
-		rows, err := readVersion(ctx, r.manifest.Bucket(), r.manifest.Identity().UID, s.names.id(name), pin)
+		v, err := readVersion(ctx, r.manifest.Bucket(), r.manifest.Identity().UID, s.names.id(name), pin)
 		if err != nil {
 			return fmt.Errorf("load table %s: %w", name, err)
 		}
-		s.tables.load(name, pin, rows)
-		r.readBack[name] = pin.Ref
+		if err := r.follows(v.Table, pin, v.Epoch.Process, l.First()); err != nil {
+			return err
+		}
+		s.tables.load(name, pin, v.Rows)
+		r.readBack[name], r.contained[v.Table] = pin.Ref, pin.Ref
 	}
 	return nil
 }
@@ -164,6 +170,18 @@ func (s *Store) replay(l *log.Log, covered manifest.Position) error {
 	}
 	s.tables.reached(l.Durable())
 	return nil
+}
+
+// pause waits, no longer than until somebody says that the root has changed.
+func (s *Store) pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-s.opt.After(d):
+		return nil
+	case <-s.nudge:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // backoff is how long to wait after the n-th failure in a row, from 0.

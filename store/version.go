@@ -83,8 +83,33 @@ func put(ctx context.Context, b objstore.Bucket, p objstore.Patience, key, kind 
 }
 
 // readVersion reads the version of a table that a manifest names, and checks all
-// of it. Errors are *manifest.ObjectError, or the bucket's.
-func readVersion(ctx context.Context, b objstore.Bucket, store string, table manifest.TableID, pin manifest.Pin) ([]Row, error) {
+// of it. The version returned has all rows, those of its parts included. Errors are
+// *manifest.ObjectError, or the bucket's.
+func readVersion(ctx context.Context, b objstore.Bucket, store string, table manifest.TableID, pin manifest.Pin) (*version, error) {
+	v, err := readMain(ctx, b, store, table, pin)
+	if err != nil {
+		return nil, err
+	}
+	key := manifest.TableKey(table, pin.Number, pin.Operation)
+	for i, ref := range v.Parts {
+		var p part
+		name := PartKey(key, i+1)
+		if err := get(ctx, b, name, partKind, PartFormat, ref.Digest, &p); err != nil {
+			return nil, err
+		}
+		if err := p.check(v, i+1); err != nil {
+			return nil, damaged(name, err)
+		}
+		v.Rows = append(v.Rows, p.Rows...)
+	}
+	if len(v.Rows) != v.Count {
+		return nil, damaged(key, fmt.Errorf("%w: it has %d rows and says %d", envelope.ErrMalformed, len(v.Rows), v.Count))
+	}
+	return v, nil
+}
+
+// readMain reads the main object of a version, and checks it.
+func readMain(ctx context.Context, b objstore.Bucket, store string, table manifest.TableID, pin manifest.Pin) (*version, error) {
 	key := manifest.TableKey(table, pin.Number, pin.Operation)
 	var v version
 	if err := get(ctx, b, key, tableKind, TableFormat, pin.Digest, &v); err != nil {
@@ -93,22 +118,7 @@ func readVersion(ctx context.Context, b objstore.Bucket, store string, table man
 	if err := v.check(store, table, pin); err != nil {
 		return nil, damaged(key, err)
 	}
-	rows := v.Rows
-	for i, ref := range v.Parts {
-		var p part
-		name := PartKey(key, i+1)
-		if err := get(ctx, b, name, partKind, PartFormat, ref.Digest, &p); err != nil {
-			return nil, err
-		}
-		if err := p.check(&v, i+1); err != nil {
-			return nil, damaged(name, err)
-		}
-		rows = append(rows, p.Rows...)
-	}
-	if len(rows) != v.Count {
-		return nil, damaged(key, fmt.Errorf("%w: it has %d rows and says %d", envelope.ErrMalformed, len(rows), v.Count))
-	}
-	return rows, nil
+	return &v, nil
 }
 
 // get reads an object whose digest is known from elsewhere.
@@ -143,6 +153,9 @@ func (s *Store) change(r *root, snap snapshot, name string) recovery.Change {
 	return recovery.Change{
 		Table: s.names.id(name), Position: manifest.Position(snap.position),
 		Write: func(ctx context.Context, t recovery.TableVersion) (string, error) {
+			if err := s.replaces(ctx, r, t.Table, t.Parent); err != nil {
+				return "", err
+			}
 			return writeVersion(ctx, r.manifest.Bucket(), s.patience(), s.opt.PartSize, version{
 				Store: r.manifest.Identity().UID, Table: t.Table, Number: t.Number, Operation: t.Operation,
 				Epoch: t.Epoch, Parent: t.Parent, Position: manifest.Position(snap.position),

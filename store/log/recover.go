@@ -19,17 +19,9 @@ import (
 // elsewhere that positions up to from-1 are taken (a checkpoint in the root, of
 // which this disk knows nothing) has them skipped. 1 is the ordinary value.
 func (l *Log) Recover(from Position, replay func(Position, []byte) error) error {
-	last, good := Position(0), int64(0)
-	for i := range l.segments {
-		s := &l.segments[i]
-		if i > 0 && s.follows != last {
-			return &CorruptError{Path: s.path, Why: fmt.Sprintf("it continues after position %d, the log ends at %d there: a segment is missing", s.follows, last)}
-		}
-		end, err := l.scan(s, i == len(l.segments)-1, replay)
-		if err != nil {
-			return err
-		}
-		last, good = max(s.last, s.follows), end
+	last, good, err := l.read(replay)
+	if err != nil {
+		return err
 	}
 	if err := l.resume(last, good, max(from, 1)); err != nil {
 		return fmt.Errorf("recover log: %w", err)
@@ -40,6 +32,22 @@ func (l *Log) Recover(from Position, replay func(Position, []byte) error) error 
 	l.durable, l.running = l.next-1, true
 	go l.flush()
 	return nil
+}
+
+// read hands every record to replay and returns the last position, and where the
+// good part of the last segment ends.
+func (l *Log) read(replay func(Position, []byte) error) (last Position, good int64, err error) {
+	for i := range l.segments {
+		s := &l.segments[i]
+		if i > 0 && s.follows != last {
+			return 0, 0, &CorruptError{Path: s.path, Why: fmt.Sprintf("it continues after position %d, the log ends at %d there: a segment is missing", s.follows, last)}
+		}
+		if good, err = l.scan(s, i == len(l.segments)-1, replay); err != nil {
+			return 0, 0, err
+		}
+		last = max(s.last, s.follows)
+	}
+	return last, good, nil
 }
 
 // scan reads one segment and returns where its good part ends.

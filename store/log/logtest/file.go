@@ -3,6 +3,8 @@
 
 package logtest
 
+import "errors"
+
 // handle is an open file.
 type handle struct {
 	fs   *FS
@@ -15,7 +17,7 @@ func (h *handle) Write(b []byte) (int, error) {
 	h.fs.mu.Lock()
 	defer h.fs.mu.Unlock()
 	if err := h.fs.begin(Write, h.path); err != nil {
-		if err == ErrDied {
+		if errors.Is(err, ErrDied) {
 			return 0, err
 		}
 		h.node.data = append(h.node.data, b[:len(b)/2]...)
