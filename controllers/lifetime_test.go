@@ -57,6 +57,26 @@ func TestAPendingResourceComesBack(t *testing.T) {
 	_ = pods
 }
 
+// A status may lag behind, and a listing too: what a get says is gone gets no
+// resource.
+func TestWhatIsGoneGetsNoResource(t *testing.T) {
+	w, pods := ledgerWorld(t, 1)
+	const op = "01PHANTOM"
+	pods[0].say(func() { pods[0].phantom = op })
+	pods[0].tellOf(op)
+	pods[0].hangUp()
+	asked := func() bool {
+		for _, c := range w.root.Calls() {
+			if c.Key == recovery.SidecarKey(op) {
+				return true
+			}
+		}
+		return false
+	}
+	eventually(t, "a get of what the status named", asked)
+	throughout(t, never, "no resource", func() bool { return len(w.sidecars()) == 0 })
+}
+
 func TestAFinishedResourceRetires(t *testing.T) {
 	w, pods := ledgerWorld(t, 1, func(w *world) { w.opt.Retain = 2 * time.Second })
 	pods[0].crash("accounts")

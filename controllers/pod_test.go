@@ -39,6 +39,7 @@ type storePod struct {
 	process   manifest.ProcessID
 	poison    string
 	waiting   string
+	phantom   string // an operation that the status names although it is finished
 	refreshes int
 	restarts  int32
 	signal    control.Signal
@@ -155,6 +156,10 @@ func (p *storePod) Status() control.Status {
 	for _, op := range p.writer.Open() {
 		st.Open = append(st.Open, string(op))
 		p.told[string(op)]++
+	}
+	if p.phantom != "" {
+		st.Open = append(st.Open, p.phantom)
+		p.told[p.phantom]++
 	}
 	for _, op := range p.writer.Abandoned() {
 		st.Abandoned = append(st.Abandoned, string(op))
