@@ -92,14 +92,17 @@ func TestAKilledWritersConfirmedOperationIsPublished(t *testing.T) {
 		t.Errorf("API writes on the RecoverySidecar: %v", got)
 	}
 	made := w.root.Calls()[calls:]
-	lists := 0
-	for _, c := range made {
+	lists, pass := 0, 0
+	for i, c := range made {
+		if pass == 0 && c.Verb == fault.Delete && c.Key == recovery.SidecarKey(op) {
+			pass = i + 1 // the sidecar goes last; a stale view may look once more
+		}
 		if c.Verb == fault.List && strings.HasPrefix(c.Key, recovery.Prefix) {
 			lists++
 		}
 	}
-	contract.Count(t, "object requests of one recovery", len(made))
-	if lists != 0 || len(made) > 18 {
+	contract.Count(t, "object requests of one recovery", pass)
+	if lists != 0 || pass > 13 || len(made) > 21 {
 		t.Errorf("%d object requests, %d listings of recovery/: %v", len(made), lists, made)
 	}
 	w.becomes("ledger", v1alpha1.ConditionReady, "False WritersNotStreaming")

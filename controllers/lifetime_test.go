@@ -120,6 +120,17 @@ func TestASidecarThatComesBackGetsNoSecondRow(t *testing.T) {
 	}
 }
 
+// Its time is over, and a get says that the object is back: it is not let go.
+func TestAResourceWhoseObjectIsBackDoesNotRetire(t *testing.T) {
+	w, pods := ledgerWorld(t, 1, func(w *world) { w.opt.Retain = 2 * time.Second })
+	rsc, object := pods[0].crash("accounts")
+	w.object(rsc.Spec.Key, object)
+	eventually(t, "the object to be removed again", func() bool { return len(w.keys(recovery.Prefix)) == 0 })
+	if rows := w.rows(); len(rows) != 1 {
+		t.Errorf("rows: %+v", rows)
+	}
+}
+
 func TestAResourceForNothingDoesNothing(t *testing.T) {
 	w, _ := ledgerWorld(t, 1)
 	keys := w.keys("")

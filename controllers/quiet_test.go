@@ -14,6 +14,7 @@ import (
 	"github.com/salvor-io/salvor/api/v1alpha1"
 	"github.com/salvor-io/salvor/audit"
 	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/objstore/fault"
 	"github.com/salvor-io/salvor/test/contract"
 )
 
@@ -46,6 +47,29 @@ func TestAnIdleOperatorAsksNothing(t *testing.T) {
 	}
 	if lists := root; lists == 0 {
 		t.Error("nothing was counted")
+	}
+}
+
+// Looking again and again at what does not change writes nothing.
+func TestLooksThatFindNothingNewWriteNothing(t *testing.T) {
+	contract.Row(t, 136)
+	w, _ := ledgerWorld(t, 1, func(w *world) { w.opt.SweepEvery = never / 2 })
+	w.object("recovery/01GARBAGE", []byte("not a sidecar"))
+	w.byKey("recovery/01GARBAGE", func(s *v1alpha1.RecoverySidecar) bool { return holds(s.Status.Conditions, cStalled) })
+	w.becomes("ledger", v1alpha1.ConditionReady, "False RecoveryStalled")
+	looks := func() (n int) {
+		for _, c := range w.root.Calls() {
+			if c.Verb == fault.Get && c.Key == "recovery/01GARBAGE" {
+				n++
+			}
+		}
+		return n
+	}
+	eventually(t, "the pending count", func() bool { n := w.get("ledger").Status.PendingSidecars; return n != nil && *n == 1 })
+	api, before := w.api.count(), looks()
+	eventually(t, "some more looks", func() bool { return looks() > before+4 })
+	if got := w.api.writes(api, "recovery.salvor.io"); len(got) != 0 {
+		t.Errorf("%d looks that found nothing new wrote %v", looks()-before, got)
 	}
 }
 
