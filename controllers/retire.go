@@ -4,10 +4,12 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -51,6 +53,14 @@ func finishedAt(rsc *v1alpha1.RecoverySidecar) time.Time {
 	return c.LastTransitionTime.Time
 }
 
+// healedAt is to the microsecond; zero for what was finished before it was seen.
+func healedAt(rsc *v1alpha1.RecoverySidecar) time.Time {
+	if t := rsc.Status.Timing; t != nil && t.HealedAt != nil {
+		return t.HealedAt.Time
+	}
+	return time.Time{}
+}
+
 // oldest returns the finished ones beyond the newest `most` of a store.
 func oldest(all []v1alpha1.RecoverySidecar, most int) []v1alpha1.RecoverySidecar {
 	var done []v1alpha1.RecoverySidecar
@@ -62,6 +72,9 @@ func oldest(all []v1alpha1.RecoverySidecar, most int) []v1alpha1.RecoverySidecar
 	if len(done) <= most {
 		return nil
 	}
-	slices.SortFunc(done, func(a, b v1alpha1.RecoverySidecar) int { return finishedAt(&a).Compare(finishedAt(&b)) })
+	slices.SortFunc(done, func(a, b v1alpha1.RecoverySidecar) int {
+		// A condition's time is in whole seconds; many may finish within one.
+		return cmp.Or(finishedAt(&a).Compare(finishedAt(&b)), healedAt(&a).Compare(healedAt(&b)), strings.Compare(a.Name, b.Name))
+	})
 	return done[:len(done)-most]
 }
