@@ -106,6 +106,10 @@ func TestOneFormOfARow(t *testing.T) {
 	if res := p.call("GET", "/v1/tables/t/rows/k%20%3C&%3E%20k", ""); res.Code != http.StatusOK || !strings.Contains(res.Body.String(), `"big":12345678901234567890`) {
 		t.Fatalf("one row: %d %s", res.Code, res.Body)
 	}
+	raw := store.Statement{Op: store.OpPut, Table: "u", Key: "k", Row: []byte(" { \"a\" : 1 } ")}
+	if r := p.must(raw, get("u", "k")); string(r.Results[1].Row) != `{"a":1}` {
+		t.Fatalf("a row given in the process itself came back as %q", r.Results[1].Row)
+	}
 }
 
 // A client that asks again under the same id gets the same answer, and it is done
