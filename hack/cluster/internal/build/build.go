@@ -47,17 +47,15 @@ func Ensure(ctx context.Context, log *progress.Log, names ...string) (map[string
 		return nil, err
 	}
 	prune(cache, found)
-	var left time.Duration
-	for _, j := range todo {
-		left += log.Estimate(j.step(), j.guess())
-	}
-	for _, j := range todo {
-		log.Printf("building %d module(s), about %s left in all when nothing is cached", len(todo), progress.Round(left))
+	for i, j := range todo {
+		var left time.Duration
+		for _, rest := range todo[i:] {
+			left += log.Estimate(rest.step(), rest.guess())
+		}
+		log.Printf("%d module(s) to build, about %s in all", len(todo)-i, progress.Round(left))
 		if err := log.Step(j.step(), j.guess(), func() error { return j.run(ctx) }); err != nil {
 			return nil, err
 		}
-		left -= log.Estimate(j.step(), j.guess())
-		todo = todo[1:]
 	}
 	return found, nil
 }

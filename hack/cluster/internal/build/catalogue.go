@@ -59,12 +59,12 @@ var Modules = []Module{
 	},
 	{
 		Dir:      "build/coredns",
-		Cold:     20 * time.Second,
+		Cold:     10 * time.Second,
 		Programs: map[string]string{"coredns": "."},
 	},
 	{
 		Dir:      "build/local-path-provisioner",
-		Cold:     20 * time.Second,
+		Cold:     4 * time.Second,
 		Programs: map[string]string{"local-path-provisioner": "github.com/rancher/local-path-provisioner"},
 	},
 	{
