@@ -61,7 +61,7 @@ func TestBodiesOfEveryCut(t *testing.T) {
 	bodies := map[string]string{
 		"plain until close":    head + "\r\n" + lines,
 		"plain, HTTP/1.0":      strings.Replace(head, "1.1", "1.0", 1) + "\r\n" + lines,
-		"content length":       head + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(lines)) + lines + "not part of it",
+		"content length":       head + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(lines)) + lines + `{"epoch":4}` + "\n",
 		"one chunk":            head + "transfer-encoding: Chunked\r\n\r\n" + chunked(lines, len(lines)),
 		"chunks of a byte":     head + "Transfer-Encoding: chunked\r\n\r\n" + chunked(lines, 1),
 		"chunks across lines":  head + "Transfer-Encoding: chunked\r\n\r\n" + chunked(lines, 7),
@@ -215,17 +215,19 @@ func TestCostOfAStream(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
+	said := head + "\r\n" + `{"poisonReason":"` + strings.Repeat("x", 20000) + `"}` + "\n" + `{"epoch":1}` + "\n"
 	before := heap()
 	open := make([]*control.Stream, streams)
 	for i := range open {
 		st, err := control.Dial(t.Context(), "pod", control.DialOptions{
 			DialContext: func(context.Context, string, string) (net.Conn, error) {
-				return &canned{s: head + "\r\n" + `{"epoch":1}` + "\n"}, nil
+				return &canned{s: said}, nil
 			},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
+		next(t, st) // one that needs a large buffer, which is not kept
 		next(t, st)
 		open[i] = st
 	}
