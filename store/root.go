@@ -83,8 +83,10 @@ func (s *Store) identify(ctx context.Context, b objstore.Bucket) (*manifest.Stor
 			return nil, here, err
 		}
 	}
-	if id, err = manifest.CreateIdentity(ctx, b, s.opt.NewID(), s.opt.NewID(), nil); err != nil {
-		return nil, here, err
+	if err != nil {
+		if id, err = manifest.CreateIdentity(ctx, b, s.opt.NewID(), s.opt.NewID(), nil); err != nil {
+			return nil, here, err
+		}
 	}
 	m, err := manifest.Open(ctx, b, manifest.Options{
 		NewID: s.opt.NewID, Now: s.opt.Now, Sleep: s.opt.Sleep, Jitter: s.opt.Jitter, Resolve: min(s.opt.Await, 15*time.Second),
