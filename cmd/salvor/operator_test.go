@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -208,7 +207,7 @@ func await(t *testing.T, reason string, f func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatal(fmt.Sprintf("waited 30 s for %s", reason))
+			t.Fatalf("waited 30 s for %s", reason)
 		}
 	}
 }
