@@ -48,7 +48,7 @@ var _ = Describe("Two hundred kills at random moments", Label("prove"), func() {
 			total = n
 		}
 		k := &kills{
-			options: harness.StoreOptions{Namespace: "kills", Name: "orders", Replicas: 3, Interval: "10ms"},
+			options: harness.StoreOptions{Namespace: "kills", Name: "orders", Replicas: 3, Interval: "100ms"},
 			phases:  map[string]int{}, pending: map[string]bool{},
 		}
 		Expect(h.CreateStore(ctx, k.options, 3*time.Minute)).To(Succeed())
@@ -74,6 +74,9 @@ var _ = Describe("Two hundred kills at random moments", Label("prove"), func() {
 
 		By("checking the data through the API")
 		Expect(load.Stop(ctx)).To(Succeed())
+		for i := range k.options.Replicas {
+			k.podReady(ctx, fmt.Sprintf("orders-%d", i))
+		}
 		acked, err := load.VerifyAPI(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(h.StoreReady(ctx, k.options.Namespace, k.options.Name, time.Minute)).To(Succeed())
