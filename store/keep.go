@@ -69,8 +69,8 @@ func (s *Store) pass(ctx context.Context, began log.Position, publish bool) chec
 	c := checkpoint{err: err}
 	if err == nil && publish {
 		if c = s.publish(ctx, r); c.err == nil {
-			if err := s.truncate(ctx, r, s.log.Load()); err != nil {
-				s.opt.Report(err.Error())
+			if err := errors.Join(s.truncate(ctx, r, s.log.Load()), s.trim(ctx, r)); err != nil {
+				s.opt.Report(err.Error()) // what was published stands; next time
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/salvor-io/salvor/objstore/fault"
+	"github.com/salvor-io/salvor/recovery"
 	"github.com/salvor-io/salvor/store"
 	"github.com/salvor-io/salvor/store/log/logtest"
 )
@@ -134,4 +135,22 @@ func TestWrittenWhileACheckpointIsMade(t *testing.T) {
 	p.kill()
 	p = w.start()
 	w.same("after a restart", p.rows(), want)
+}
+
+// Where no operator is, the process keeps the manifest's memory short itself.
+func TestOutcomesAreTrimmedWithoutAnOperator(t *testing.T) {
+	w := newWorld(t)
+	p := w.start(func(o *store.Options) { o.Keyring = w.keys })
+	most := 0
+	for i := range 2*recovery.KeepOutcomes + 20 {
+		p.must(put("t", "k", fmt.Sprint(i)))
+		p.checkpoint()
+		if i > 2*recovery.KeepOutcomes-5 {
+			most = max(most, len(w.state().Outcomes))
+		}
+	}
+	if now := len(w.state().Outcomes); most > 2*recovery.KeepOutcomes || now > recovery.KeepOutcomes+40 {
+		t.Fatalf("%d outcomes at the most, %d at the end", most, now)
+	}
+	w.same("published", w.dump(), p.rows())
 }

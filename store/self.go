@@ -30,8 +30,13 @@ func (s *Store) recover(ctx context.Context, r *root) error {
 			s.opt.Report(fmt.Sprintf("operation %s stays pending: %s: %s", rep.Operation, rep.Verdict.Decision, rep.Verdict.Message))
 		}
 	}
-	if err := r.recoverer.Trim(ctx, recovery.KeepOutcomes); err != nil {
-		return err
-	}
 	return s.look(ctx, r)
+}
+
+// trim keeps the manifest's list of outcomes short where no operator does.
+func (s *Store) trim(ctx context.Context, r *root) error {
+	if r.recoverer == nil || len(r.manifest.View().Outcomes) < 2*recovery.KeepOutcomes {
+		return nil
+	}
+	return r.recoverer.Trim(ctx, recovery.KeepOutcomes)
 }
