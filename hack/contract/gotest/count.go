@@ -106,6 +106,14 @@ func (t *test) say(line string, follow bool) {
 	t.output = append(t.output, line)
 }
 
+// said is what the test printed, without what go test adds.
+func (t *test) said() string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(t.output), func(line string) bool {
+		line = strings.TrimSpace(line)
+		return strings.HasPrefix(line, "=== ") || strings.HasPrefix(line, "--- ")
+	}), "")
+}
+
 // printFailed prints what the failed tests of a package said.
 func (c *counter) printFailed(pkg string) {
 	if c.follow {
@@ -155,7 +163,7 @@ func (c *counter) sum(step string, err error) tally.Count {
 			out.Skips = append(out.Skips, t.name)
 		default: // failed, or never ended
 			out.Failed++
-			out.Failures = append(out.Failures, t.name)
+			out.Failures = append(out.Failures, t.name+tally.Why(t.said()))
 			failedIn[t.pkg] = true
 		}
 	}

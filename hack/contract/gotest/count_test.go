@@ -40,7 +40,7 @@ func TestCount(t *testing.T) {
 		"leaves count": {`func TestA(t *testing.T) { t.Run("x", func(t *testing.T) {}); t.Run("y", func(t *testing.T) {}) }
 func TestB(t *testing.T) {}`, tally.Count{Passed: 3}, ""},
 		"a failed leaf fails once": {`func TestA(t *testing.T) { t.Run("x", func(t *testing.T) { t.Error("no") }); t.Run("y", func(t *testing.T) {}) }`,
-			tally.Count{Passed: 1, Failed: 1}, "a.TestA/x"},
+			tally.Count{Passed: 1, Failed: 1}, "a.TestA/x: a_test.go:10: no"},
 		"a parent that fails by itself": {`func TestA(t *testing.T) { t.Run("x", func(t *testing.T) {}); t.Error("no") }`,
 			tally.Count{Passed: 1, Failed: 1}, "a.TestA"},
 		"a skip":                        {`func TestA(t *testing.T) { t.Skip("no cluster") }`, tally.Count{Skipped: 1}, ""},

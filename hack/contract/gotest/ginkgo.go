@@ -53,7 +53,7 @@ func readReport(name string) (c tally.Count, err error) {
 			case r.State == "skipped":
 			default:
 				c.Failed++
-				c.Failures = append(c.Failures, full)
+				c.Failures = append(c.Failures, full+tally.Why(r.Failure.Message))
 			}
 		}
 	}

@@ -25,9 +25,23 @@ type Count struct {
 	Skipped int    `json:"skipped"`
 	// Later is how many tests said that they only run in "make prove".
 	Later int `json:"later,omitempty"`
-	// Failures and Skips name tests.
+	// Failures name tests and say why (Why), Skips name them.
 	Failures []string `json:"failures,omitempty"`
 	Skips    []string `json:"skips,omitempty"`
+}
+
+// Why is the beginning of what a failed test said, on one line: whoever sees only
+// the end of a long log sees this.
+func Why(said string) string {
+	const most = 400
+	words := strings.Join(strings.Fields(said), " ")
+	if len(words) > most {
+		words = words[:most] + " ..."
+	}
+	if words == "" {
+		return ""
+	}
+	return ": " + words
 }
 
 // String is the plain summary line.

@@ -93,8 +93,12 @@ func (h *Harness) StoreReady(ctx context.Context, namespace, name string, within
 	})
 }
 
-// Conditions prints conditions for people.
+// Conditions prints conditions for people. It is never empty: to Eventually, ""
+// says that nothing is missing.
 func Conditions(cs []metav1.Condition) string {
+	if len(cs) == 0 {
+		return "no condition yet"
+	}
 	var out []string
 	for _, c := range cs {
 		out = append(out, fmt.Sprintf("%s=%s(%s: %s)", c.Type, c.Status, c.Reason, c.Message))
