@@ -20,6 +20,7 @@ DIST    := $(CURDIR)/dist
 CACHE   := $(CURDIR)/.cache
 VERSION ?= $(shell git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null || echo dev)
 IMAGE   ?= salvor.local/salvor
+TAG     ?= dev
 PKG     ?= ./...
 TIMEOUT ?= 10m
 E2E_TIMEOUT ?= 20m
@@ -88,6 +89,7 @@ contract: $(BIN)/contract ## Print the rows of the contract, what proves each, a
 teeth: SAMPLE = 0
 teeth: $(BIN)/teeth tools ## Plant the bugs of test/teeth, one at a time, and see the tests fail. ROWS=, NAME=, SAMPLE=.
 	@$(WITH_TOOLS)
+	if $(BIN)/cluster status >/dev/null 2>&1; then export KUBECONFIG=$$($(BIN)/cluster kubeconfig); fi # for mutants that need one
 	$(BIN)/teeth -rows "$(ROWS)" -name "$(NAME)" -sample $(SAMPLE)
 
 .PHONY: e2e
@@ -109,10 +111,22 @@ e2e: $(BIN)/gotest $(BIN)/cluster tools ## Run the end-to-end suite on the local
 		-ginkgo.no-color -ginkgo.json-report=$(CACHE)/e2e.json -ginkgo.timeout=$(TIMEOUT) -ginkgo.label-filter='$(LABELS)'
 
 .PHONY: bench
-bench: tools ## Measure the goals beside their yardsticks: each as value, land, stretch. PKG=.
+bench: ## Measure the goals beside their yardsticks of the same run (root; 25 minutes). PKG=, BENCH_FLAGS=.
+	@$(MAKE) --no-print-directory bench-go bench-cluster
+
+.PHONY: bench-go
+bench-go: tools ## The part of bench that needs no cluster. PKG=.
 	@$(WITH_TOOLS)
 	$(GO) test -run '^$$' -bench . -benchmem -timeout 60m $(PKG)
-	if [ -d hack/bench ]; then $(GO) run ./hack/bench; fi
+
+.PHONY: bench-cluster
+bench-cluster: $(BIN)/cluster tools ## The part of bench that needs one: kills under a real kubelet, requests, memory. BENCH_FLAGS=.
+	@if ! $(BIN)/cluster status >/dev/null 2>&1; then
+		trap '$(BIN)/cluster down' EXIT # what this run started, it ends
+	fi
+	$(MAKE) --no-print-directory image cluster-up image-load
+	$(WITH_TOOLS)
+	KUBECONFIG=$$($(BIN)/cluster kubeconfig) $(GO) run ./hack/bench $(BENCH_FLAGS)
 
 ##@ Change it
 
@@ -123,24 +137,27 @@ build: ## Build bin/salvor, static, and its other name bin/kubectl-salvor.
 	ln -sf salvor $(BIN)/kubectl-salvor
 
 .PHONY: image
-image: build $(BIN)/cluster ## Pack the images for the local cluster: the product, one with failpoints, the S3 server of the tests.
+image: build $(BIN)/cluster ## Pack the images for the local cluster: the product, one with failpoints, the S3 server of the tests and a gateway to it.
 	@$(call has,cmd/salvor)
 	mkdir -p $(DIST)/failpoint
 	$(STATIC) -tags failpoint -o $(DIST)/failpoint/salvor ./cmd/salvor
-	$(BIN)/cluster image pack --binary $(BIN)/salvor --name $(IMAGE):dev -o $(DIST)/salvor.tar
+	$(BIN)/cluster image pack --binary $(BIN)/salvor --name $(IMAGE):$(TAG) -o $(DIST)/salvor.tar
 	$(BIN)/cluster image pack --binary $(DIST)/failpoint/salvor --name $(IMAGE):failpoint -o $(DIST)/salvor-failpoint.tar
 	version=$$(cd hack/tools/versitygw && $(GO) list -m -f '{{.Version}}' github.com/versity/versitygw)
+	$(STATIC) -o $(DIST)/s3proxy ./test/e2e/s3proxy
+	$(BIN)/cluster image pack --binary $(DIST)/s3proxy --name salvor.local/s3proxy:dev -o $(DIST)/s3proxy.tar
 	$(BIN)/cluster image pack --binary $$($(BIN)/cluster tool versitygw) --name salvor.local/versitygw:$${version#v} -o $(DIST)/versitygw.tar
 
 .PHONY: image-load
 image-load: $(BIN)/cluster ## Load the packed images into every node of the local cluster.
-	@$(BIN)/cluster image load $(DIST)/salvor.tar $(DIST)/salvor-failpoint.tar $(DIST)/versitygw.tar
+	@$(BIN)/cluster image load $(DIST)/salvor.tar $(DIST)/salvor-failpoint.tar $(DIST)/s3proxy.tar $(DIST)/versitygw.tar
 
 .PHONY: generate
-generate: $(BIN)/cluster ## Generate deep copies and apply configurations from api/.
+generate: $(BIN)/cluster ## Generate deep copies, apply configurations and the page of reasons from api/.
 	@$(call has,api/v1alpha1)
 	gen=$$($(BIN)/cluster tool controller-gen)
 	$$gen object:headerFile=hack/boilerplate.go.txt applyconfiguration:headerFile=hack/boilerplate.go.txt paths=./api/...
+	UPDATE=1 $(GO) test -count=1 -run '^TestPageOfReasonsIsCurrent$$' ./test/house >/dev/null
 
 .PHONY: manifests
 manifests: $(BIN)/cluster ## Generate the resource definitions and the operator's role in config/.
@@ -157,10 +174,10 @@ manifests: $(BIN)/cluster ## Generate the resource definitions and the operator'
 install-manifest: $(BIN)/cluster ## Write dist/install.yaml: everything that `kubectl apply -f` needs to install the operator.
 	@$(call has,config/default)
 	mkdir -p $(DIST)
-	$$($(BIN)/cluster tool kubectl) kustomize config/default >$(DIST)/install.yaml
+	$$($(BIN)/cluster tool kubectl) kustomize config/default | sed 's#salvor.local/salvor:dev#$(IMAGE):$(TAG)#' >$(DIST)/install.yaml
 	echo $(DIST)/install.yaml
 
-GENERATED := api config/crd/bases config/rbac/operator
+GENERATED := api config/crd/bases config/rbac/operator docs/reasons.md
 
 .PHONY: verify
 verify: ## Check that what is generated is up to date, files are formatted and modules are tidy.
@@ -259,8 +276,13 @@ prove-e2e:
 	@$(MAKE) --no-print-directory e2e LABELS=
 
 .PHONY: prove-teeth
-prove-teeth: $(BIN)/teeth
-	@$(WITH_TOOLS)
+prove-teeth: $(BIN)/teeth $(BIN)/cluster tools
+	@if ! $(BIN)/cluster status >/dev/null 2>&1; then
+		trap '$(BIN)/cluster down' EXIT
+		$(MAKE) --no-print-directory cluster-up
+	fi
+	export KUBECONFIG=$$($(BIN)/cluster kubeconfig)
+	$(WITH_TOOLS)
 	$(BIN)/teeth
 
 .PHONY: prove-write

@@ -60,6 +60,7 @@ func TestAPendingResourceComesBack(t *testing.T) {
 // A status may lag behind, and a listing too: what a get says is gone gets no
 // resource.
 func TestWhatIsGoneGetsNoResource(t *testing.T) {
+	contract.Row(t, 96)
 	w, pods := ledgerWorld(t, 1)
 	const op = "01PHANTOM"
 	pods[0].say(func() { pods[0].phantom = op })

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 // fleet has n writers that stream, their pods running.
@@ -34,6 +35,7 @@ func tell(d *Detector, e Event, at time.Time, to ...Writer) {
 }
 
 func TestDoubtBeginsAtMoreThanAFifthAndFive(t *testing.T) {
+	contract.Row(t, 160)
 	for _, c := range []struct {
 		fleet, lost int
 		spread      time.Duration
@@ -66,6 +68,7 @@ func TestDoubtBeginsAtMoreThanAFifthAndFive(t *testing.T) {
 }
 
 func TestWhileIsolatedOnlyShownDeathMayBeFenced(t *testing.T) {
+	contract.Row(t, 160)
 	d, ws := fleet(20)
 	at := t0.Add(time.Minute)
 	tell(d, closed(), at, ws...)
@@ -83,6 +86,7 @@ func TestWhileIsolatedOnlyShownDeathMayBeFenced(t *testing.T) {
 }
 
 func TestWhileIsolatedTenASecond(t *testing.T) {
+	contract.Row(t, 160)
 	d, ws := fleet(25)
 	at := t0.Add(time.Minute)
 	tell(d, closed(), at, ws...)
@@ -156,6 +160,7 @@ func TestInALargeFleetOneLostStreamIsHeldForASecond(t *testing.T) {
 }
 
 func TestDoubtEnds(t *testing.T) {
+	contract.Row(t, 160)
 	burst := t0.Add(time.Minute)
 	after := func(d time.Duration) time.Time { return burst.Add(d) }
 	for _, c := range []struct {

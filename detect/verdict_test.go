@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 var (
@@ -43,6 +44,7 @@ func run(d *Detector, events ...Event) time.Time {
 }
 
 func TestOneWriter(t *testing.T) {
+	contract.Row(t, 130)
 	alive := []Event{pod(PodRunning, "a/0"), registered(e1), heard(e1)}
 	after := func(more ...Event) []Event { return append(append([]Event{}, alive...), more...) }
 	foreign := Event{Kind: StreamHeard, Root: "another root", Epoch: e1}

@@ -10,12 +10,14 @@ import (
 	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/objstore/fault"
 	"github.com/salvor-io/salvor/recovery"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 // A process sleeps before its Arm lands. Its successor registers, finds nothing
 // pending and builds on the pins. The sleeper wakes: its operation must not go
 // forward behind the successor's back, so it applies and confirms nothing.
 func TestArmedAfterTheSuccessorLooked(t *testing.T) {
+	contract.Row(t, 159)
 	sc := scenarios[1]
 	w := prepared(onMemory(t))
 	b := fault.Wrap(w.disk)

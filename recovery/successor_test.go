@@ -10,11 +10,13 @@ import (
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/fault"
 	"github.com/salvor-io/salvor/recovery"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 // A process was seen to die. Its successor has armed an operation of its own
 // meanwhile: the death says nothing about that one.
 func TestADeathEndsNoSuccessorsEpoch(t *testing.T) {
+	contract.Row(t, 130)
 	w := prepared(onMemory(t))
 	b := fault.Wrap(w.disk)
 	successor, err := w.writer(b, "w")
@@ -44,6 +46,7 @@ func TestADeathEndsNoSuccessorsEpoch(t *testing.T) {
 }
 
 func TestLitterIsDeletedOnlyWhenTheSidecarIsGone(t *testing.T) {
+	contract.Row(t, 81)
 	w := prepared(onMemory(t))
 	const op = "01LITTER"
 	confirmed := recovery.ConfirmedKey(op)

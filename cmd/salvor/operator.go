@@ -110,6 +110,9 @@ func (f *operatorFlags) run(ctx context.Context) error {
 	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping)); err != nil {
 		return err
 	}
+	if err := serveFailpoints(mgr); err != nil {
+		return err
+	}
 	log.Info("operator", "version", version, "namespaces", f.namespaces)
 	return mgr.Start(ctx)
 }

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
+	"github.com/salvor-io/salvor/internal/failpoint"
 	"github.com/salvor-io/salvor/test/contract"
 	"github.com/salvor-io/salvor/test/e2e/harness"
 )
@@ -46,8 +47,13 @@ var _ = Describe("Deleting", Serial, func() {
 	for _, o := range orders {
 		It(fmt.Sprintf("%v leaves nothing hanging", o.order), o.label, func(ctx SpecContext) {
 			contract.Row(GinkgoTB(), 147)
-			// A store with something pending, so that there is something to hang on.
-			Expect(h.CreateStore(ctx, harness.StoreOptions{Namespace: namespace, Name: name, Replicas: 1, Interval: "200ms"}, 3*time.Minute)).To(Succeed())
+			// A store with something pending and a writer that does not go on with it, so
+			// that there is something to hang on.
+			options := harness.StoreOptions{Namespace: namespace, Name: name, Replicas: 1, Interval: "200ms", Image: harness.FailpointImage}
+			Expect(h.CreateStore(ctx, options, 3*time.Minute)).To(Succeed())
+			Expect(h.Park(ctx, namespace, name+"-0", string(failpoint.WriterConfirmed))).To(Succeed())
+			Expect(h.Transact(ctx, namespace, name+"-0", "a", 1)).To(Succeed())
+			Expect(h.AwaitParked(ctx, namespace, name+"-0", string(failpoint.WriterConfirmed), time.Minute)).To(Succeed())
 			DeferCleanup(func(ctx context.Context) {
 				Expect(h.InstallOperator(ctx)).To(Succeed())
 			}, NodeTimeout(3*time.Minute))
@@ -55,11 +61,11 @@ var _ = Describe("Deleting", Serial, func() {
 				Expect(steps[step](ctx)).To(Succeed(), step)
 			}
 			for _, ns := range []string{namespace, harness.OperatorNamespace} {
-				Expect(h.DeleteNamespace(ctx, ns, time.Minute)).To(Succeed())
+				Expect(h.DeleteNamespace(ctx, ns, 2*time.Minute)).To(Succeed())
 			}
 			out, err := h.Kubectl(ctx, "api-resources", "--api-group", "recovery.salvor.io", "-o", "name")
 			Expect(err).NotTo(HaveOccurred())
 			Expect(out).To(BeEmpty(), "definitions are left over")
-		}, NodeTimeout(6*time.Minute))
+		}, NodeTimeout(8*time.Minute))
 	}
 })

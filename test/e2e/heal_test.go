@@ -93,19 +93,7 @@ var _ = Describe("A store whose writer is killed", Ordered, func() {
 		Expect(h.ReleasePoint(ctx, namespace, pod, string(failpoint.WriterConfirmed))).To(Succeed())
 		Expect(resolved(ctx, namespace, name, string(op), "RolledForward")).To(Succeed())
 		// It registers again, under the same process, and publishes once more.
-		Expect(h.Eventually(ctx, "the writer publishes again", time.Minute, func(ctx context.Context) (string, error) {
-			m, err := manifest.Open(ctx, root, manifest.Options{NewID: func() string { return "reader" }})
-			if err != nil {
-				return "", err
-			}
-			st := m.View()
-			for _, o := range st.Outcomes {
-				if o.Version > out.Version && o.Kind == manifest.KindPublish && string(o.By.Writer) == pod {
-					return "", nil
-				}
-			}
-			return fmt.Sprintf("nothing by %s after manifest %d", pod, out.Version), nil
-		})).To(Succeed())
+		Expect(publishesAfter(ctx, root, pod, out.Version)).To(Succeed())
 		after, err := h.Pod(ctx, namespace, pod)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(after.Status.ContainerStatuses[0].RestartCount).To(Equal(before.Status.ContainerStatuses[0].RestartCount), "the pod was not restarted")

@@ -42,6 +42,9 @@ func TestEndToEnd(t *testing.T) {
 	RegisterFailHandler(Fail)
 	suite, reporter := GinkgoConfiguration()
 	suite.Timeout = 3 * time.Hour
+	if focus := os.Getenv("SALVOR_FOCUS"); focus != "" { // for mutants, whose header has no room for flags
+		suite.FocusStrings, suite.LabelFilter = []string{focus}, "!prove"
+	}
 	RunSpecs(t, "salvor end to end", suite, reporter)
 }
 
@@ -54,7 +57,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	if machine.Name() == "kind" { // the local cluster has them from `make image-load`
 		root, err := cluster.Root()
 		Expect(err).NotTo(HaveOccurred())
-		for _, archive := range []string{"salvor.tar", "salvor-failpoint.tar", "versitygw.tar"} {
+		for _, archive := range []string{"salvor.tar", "salvor-failpoint.tar", "s3proxy.tar", "versitygw.tar"} {
 			By("loading " + archive)
 			Expect(machine.LoadImage(ctx, filepath.Join(root, "dist", archive))).To(Succeed(), "run `make image` first")
 		}

@@ -51,6 +51,11 @@ func (h *Harness) KillAt(ctx context.Context, m cluster.Cluster, v Victim, point
 	if err := h.AwaitParked(ctx, v.Namespace, v.Pod, point, time.Minute); err != nil {
 		return Heal{}, err
 	}
+	return h.KillParked(ctx, m, v)
+}
+
+// KillParked kills a victim whose operation is parked, and watches as KillAt does.
+func (h *Harness) KillParked(ctx context.Context, m cluster.Cluster, v Victim) (Heal, error) {
 	op, err := PendingOf(ctx, v.Bucket, v.Pod)
 	if err != nil {
 		return Heal{}, err

@@ -12,6 +12,10 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/salvor-io/salvor/internal/failpoint"
 	"github.com/salvor-io/salvor/test/e2e/cluster"
 )
 
@@ -54,18 +58,55 @@ func (h *Harness) InstallOperator(ctx context.Context, edits ...string) error {
 	if err != nil {
 		return err
 	}
-	if len(edits) > 0 {
-		for i := 0; i < len(edits); i += 2 {
-			if !strings.Contains(text, edits[i]) {
-				return fmt.Errorf("config/default does not contain %q", edits[i])
-			}
+	// An image that was loaded again under its old name is run only by new pods.
+	const marked = "kubectl.kubernetes.io/default-container: operator"
+	edits = append(edits, marked, fmt.Sprintf("%s\n        salvor.io/installed-by: e2e-%d", marked, h.start.Unix()))
+	for i := 0; i < len(edits); i += 2 {
+		if !strings.Contains(text, edits[i]) {
+			return fmt.Errorf("config/default does not contain %q", edits[i])
 		}
-		text = strings.NewReplacer(edits...).Replace(text)
 	}
-	if err := h.Apply(ctx, []byte(text)); err != nil {
+	if err := h.Apply(ctx, []byte(strings.NewReplacer(edits...).Replace(text))); err != nil {
 		return err
 	}
 	return h.DeploymentReady(ctx, OperatorNamespace, "salvor-operator", 2*time.Minute)
+}
+
+// OperatorPods waits until exactly n pods of the operator run, and names them.
+func (h *Harness) OperatorPods(ctx context.Context, n int, within time.Duration) (names []string, err error) {
+	err = h.Eventually(ctx, fmt.Sprintf("%d operators", n), within, func(ctx context.Context) (string, error) {
+		var pods corev1.PodList
+		if err := h.List(ctx, &pods, client.InNamespace(OperatorNamespace), client.MatchingLabels{"app.kubernetes.io/component": "operator"}); err != nil {
+			return "", err
+		}
+		names = nil
+		for _, p := range pods.Items {
+			names = append(names, p.Name)
+		}
+		if len(names) == n {
+			return "", nil
+		}
+		return fmt.Sprintf("%d pods: %v", len(names), names), nil
+	})
+	return names, err
+}
+
+// operatorFailpointPort is where an operator with failpoints can be parked.
+const operatorFailpointPort = 8412
+
+// ParkOperator makes the next arrival of an operator at a failpoint stop there.
+func (h *Harness) ParkOperator(ctx context.Context, pod string, p failpoint.Point) error {
+	return h.parkAt(ctx, OperatorNamespace, pod, operatorFailpointPort, string(p))
+}
+
+// AwaitOperatorParked waits until it stands there.
+func (h *Harness) AwaitOperatorParked(ctx context.Context, pod string, p failpoint.Point, within time.Duration) error {
+	return h.awaitParkedAt(ctx, OperatorNamespace, pod, operatorFailpointPort, string(p), within)
+}
+
+// ReleaseOperator lets it go on.
+func (h *Harness) ReleaseOperator(ctx context.Context, pod string, p failpoint.Point) error {
+	return h.releaseAt(ctx, OperatorNamespace, pod, operatorFailpointPort, string(p))
 }
 
 // UninstallOperator deletes what InstallOperator applied, definitions included.

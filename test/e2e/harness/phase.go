@@ -27,26 +27,9 @@ type Pending struct {
 // Phases, in order.
 var Phases = []string{"armed", "partly applied", "applied", "confirmed", "published"}
 
-// Settled reads what stands pending of one writer until three readings in a row
-// agree: the writer is stopped, and what it had sent has landed.
-func Settled(ctx context.Context, b objstore.Bucket, writer string) ([]Pending, error) {
-	var last []Pending
-	for same := 0; same < 3; {
-		now, err := pendingOf(ctx, b, writer)
-		if err != nil {
-			return nil, err
-		}
-		if same > 0 && slices.Equal(now, last) {
-			same++
-		} else {
-			same = 1
-		}
-		last = now
-	}
-	return last, nil
-}
-
-func pendingOf(ctx context.Context, b objstore.Bucket, writer string) ([]Pending, error) {
+// PendingPhases reads what stands pending of one writer. The writer is stopped, and
+// what it had sent has landed: nothing moves meanwhile.
+func PendingPhases(ctx context.Context, b objstore.Bucket, writer string) ([]Pending, error) {
 	listed, err := recovery.List(ctx, b)
 	if err != nil {
 		return nil, err

@@ -27,28 +27,46 @@ func (h *Harness) ToPod(verb, namespace, pod string, port int, path string) *res
 		Name(fmt.Sprintf("%s:%d", pod, port)).SubResource("proxy").Suffix(path)
 }
 
-// Park makes the next arrival at a failpoint of a pod stop there.
+// Park makes the next arrival at a failpoint of a store's pod stop there.
 func (h *Harness) Park(ctx context.Context, namespace, pod, point string) error {
-	return h.ToPod(http.MethodPost, namespace, pod, ControlPort, "failpoint/v1/"+point).Do(ctx).Error()
+	return h.parkAt(ctx, namespace, pod, ControlPort, point)
 }
 
 // AwaitParked waits until somebody stands at the failpoint.
 func (h *Harness) AwaitParked(ctx context.Context, namespace, pod, point string, within time.Duration) error {
+	return h.awaitParkedAt(ctx, namespace, pod, ControlPort, point, within)
+}
+
+// ReleasePoint lets the arrival go on.
+func (h *Harness) ReleasePoint(ctx context.Context, namespace, pod, point string) error {
+	return h.releaseAt(ctx, namespace, pod, ControlPort, point)
+}
+
+func (h *Harness) parkAt(ctx context.Context, namespace, pod string, port int, point string) error {
+	return h.ToPod(http.MethodPost, namespace, pod, port, "failpoint/v1/"+point).Do(ctx).Error()
+}
+
+func (h *Harness) awaitParkedAt(ctx context.Context, namespace, pod string, port int, point string, within time.Duration) error {
 	return h.Eventually(ctx, pod+" parked at "+point, within, func(ctx context.Context) (string, error) {
-		raw, err := h.ToPod(http.MethodGet, namespace, pod, ControlPort, "failpoint/v1/"+point).DoRaw(ctx)
+		raw, err := h.ToPod(http.MethodGet, namespace, pod, port, "failpoint/v1/"+point).DoRaw(ctx)
 		if err != nil {
 			return "", err
 		}
 		if string(raw) == `{"armed":true,"arrived":true}`+"\n" {
 			return "", nil
 		}
-		return string(raw), nil
+		return fmt.Sprintf("says %q", raw), nil
 	})
 }
 
-// ReleasePoint lets the arrival go on.
-func (h *Harness) ReleasePoint(ctx context.Context, namespace, pod, point string) error {
-	return h.ToPod(http.MethodDelete, namespace, pod, ControlPort, "failpoint/v1/"+point).Do(ctx).Error()
+func (h *Harness) releaseAt(ctx context.Context, namespace, pod string, port int, point string) error {
+	return h.ToPod(http.MethodDelete, namespace, pod, port, "failpoint/v1/"+point).Do(ctx).Error()
+}
+
+// Transact sends a store one transaction that puts a row under one key of a table.
+func (h *Harness) Transact(ctx context.Context, namespace, pod, table string, v int) error {
+	body := fmt.Sprintf(`{"statements":[{"op":"put","table":%q,"key":"k","row":{"v":%d}},{"op":"put","table":%q,"key":"k","row":{"v":%d}}]}`, table, v, table+"2", v)
+	return h.ToPod(http.MethodPost, namespace, pod, APIPort, "v1/transactions").SetHeader("Content-Type", "application/json").Body([]byte(body)).Do(ctx).Error()
 }
 
 // RunPod runs a pod of the salvor image to its end and returns its log. An exit

@@ -25,6 +25,8 @@ type StoreOptions struct {
 	Interval string
 	// Image of the store's pods; default the operator's --store-image.
 	Image string
+	// Endpoint of the object store; default the tests' own, with nothing before it.
+	Endpoint string
 }
 
 const storeManifest = `
@@ -67,16 +69,24 @@ func (o StoreOptions) RootURI() string { return "s3://" + StorageBucket + "/" + 
 
 // CreateStore creates a managed store and waits until it is Ready.
 func (h *Harness) CreateStore(ctx context.Context, o StoreOptions, within time.Duration) error {
-	if err := h.Namespace(ctx, o.Namespace); err != nil {
-		return err
-	}
-	if err := h.ApplyTemplate(ctx, storeManifest, map[string]any{
-		"Namespace": o.Namespace, "Name": o.Name, "Replicas": o.Replicas, "Interval": o.Interval, "Image": o.Image,
-		"Bucket": StorageBucket, "Endpoint": StorageEndpoint, "AccessKey": AccessKey, "SecretKey": SecretKey,
-	}); err != nil {
+	if err := h.ApplyStore(ctx, o); err != nil {
 		return err
 	}
 	return h.StoreReady(ctx, o.Namespace, o.Name, within)
+}
+
+// ApplyStore creates a managed store.
+func (h *Harness) ApplyStore(ctx context.Context, o StoreOptions) error {
+	if err := h.Namespace(ctx, o.Namespace); err != nil {
+		return err
+	}
+	if o.Endpoint == "" {
+		o.Endpoint = StorageEndpoint
+	}
+	return h.ApplyTemplate(ctx, storeManifest, map[string]any{
+		"Namespace": o.Namespace, "Name": o.Name, "Replicas": o.Replicas, "Interval": o.Interval, "Image": o.Image,
+		"Bucket": StorageBucket, "Endpoint": o.Endpoint, "AccessKey": AccessKey, "SecretKey": SecretKey,
+	})
 }
 
 // StoreReady waits until a WALStore says Ready for its newest spec.

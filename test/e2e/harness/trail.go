@@ -7,6 +7,7 @@ import (
 	"context"
 
 	"github.com/salvor-io/salvor/audit"
+	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/objstore"
 )
 
@@ -23,6 +24,28 @@ func AuditOperations(ctx context.Context, b objstore.Bucket) (map[string]int, er
 			return nil, err
 		}
 		ops[row.Operation]++
+	}
+	return ops, nil
+}
+
+// Outcomes counts, over every publication that there ever was, the entries that
+// decide an operation: more than one for any is a double publication.
+func Outcomes(ctx context.Context, b objstore.Bucket) (map[manifest.OperationID]int, error) {
+	m, err := manifest.Open(ctx, b, manifest.Options{NewID: func() string { return "reader" }})
+	if err != nil {
+		return nil, err
+	}
+	ops := map[manifest.OperationID]int{}
+	for v := manifest.Version(1); v <= m.View().Version; v++ {
+		batch, err := m.Batch(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range batch.Entries {
+			if e.Kind == manifest.KindPublish || e.Kind == manifest.KindAbandon {
+				ops[e.Operation]++
+			}
+		}
 	}
 	return ops, nil
 }

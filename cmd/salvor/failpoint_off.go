@@ -5,7 +5,14 @@
 
 package main
 
-import "net/http"
+import (
+	"net/http"
+
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+)
 
 // mountFailpoints does nothing in this build.
 func mountFailpoints(*http.ServeMux) {}
+
+// serveFailpoints does nothing in this build.
+func serveFailpoints(manager.Manager) error { return nil }

@@ -1,0 +1,66 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Bench measures, on the cluster that KUBECONFIG names, what only a real one can
+// show: the time from SIGKILL to the healed manifest beside the pod's own restart
+// (goal 10), requests and API writes of one recovery (goal 2), and the operator's
+// memory. Every figure is printed with what it is measured against in the same run.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/salvor-io/salvor/test/e2e/cluster"
+	"github.com/salvor-io/salvor/test/e2e/harness"
+)
+
+type bench struct {
+	*harness.Harness
+	machine cluster.Cluster
+}
+
+func main() {
+	kills := flag.Int("kills", 100, "kills of a writer container (goal 10)")
+	streams := flag.Int("streams", 24, "pods of the largest store (memory)")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *kills, *streams); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: FAILED:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, kills, streams int) error {
+	machine, err := cluster.FromEnvironment()
+	if err != nil {
+		return err
+	}
+	h, err := harness.Connect(os.Stdout)
+	if err != nil {
+		return err
+	}
+	b := &bench{h, machine}
+	b.Say("starting the object store and the operator")
+	if err := b.StartStorage(ctx); err != nil {
+		return err
+	}
+	if err := b.InstallOperator(ctx); err != nil {
+		return err
+	}
+	for _, part := range []func(context.Context) error{
+		func(ctx context.Context) error { return b.memory(ctx, streams) },
+		b.requests,
+		func(ctx context.Context) error { return b.heal(ctx, kills) },
+	} {
+		if err := part(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
