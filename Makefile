@@ -37,7 +37,18 @@ export CGO_ENABLED := 0
 export GOWORK := off
 export SALVOR_CONTRACT_DIR ?= $(CACHE)/contract/results
 
-STATIC := $(GO) build -ldflags "-s -w -X main.version=$(VERSION)"
+# progress WHAT COMMAND...: runs it, and says every ten seconds that it still runs.
+PROGRESS = progress() { \
+	local what=$$1 from=$$SECONDS said=0 pid; shift; "$$@" & pid=$$!; \
+	trap "kill $$pid 2>/dev/null; exit 130" INT TERM; \
+	while kill -0 $$pid 2>/dev/null; do \
+		if ((SECONDS - from >= said + 10)); then said=$$((SECONDS - from)); echo "building $$what: $${said}s"; fi; \
+		sleep 0.2; \
+	done; \
+	trap - INT TERM; wait $$pid; \
+}
+
+STATIC := progress salvor $(GO) build -ldflags "-s -w -X main.version=$(VERSION)"
 
 # What `make tools` found: paths of pinned programs that tests start.
 TOOLS_ENV := $(CACHE)/tools.env
@@ -133,6 +144,7 @@ bench-cluster: $(BIN)/cluster tools ## The part of bench that needs one: kills u
 .PHONY: build
 build: ## Build bin/salvor, static, and its other name bin/kubectl-salvor.
 	@$(call has,cmd/salvor)
+	$(PROGRESS)
 	$(STATIC) -o $(BIN)/salvor ./cmd/salvor
 	ln -sf salvor $(BIN)/kubectl-salvor
 
@@ -140,6 +152,7 @@ build: ## Build bin/salvor, static, and its other name bin/kubectl-salvor.
 image: build $(BIN)/cluster ## Pack the images for the local cluster: the product, one with failpoints, the S3 server of the tests and a gateway to it.
 	@$(call has,cmd/salvor)
 	mkdir -p $(DIST)/failpoint
+	$(PROGRESS)
 	$(STATIC) -tags failpoint -o $(DIST)/failpoint/salvor ./cmd/salvor
 	$(BIN)/cluster image pack --binary $(BIN)/salvor --name $(IMAGE):$(TAG) -o $(DIST)/salvor.tar
 	$(BIN)/cluster image pack --binary $(DIST)/failpoint/salvor --name $(IMAGE):failpoint -o $(DIST)/salvor-failpoint.tar
@@ -304,4 +317,7 @@ $(BIN)/teeth: FORCE
 	@$(GO) build -o $@ ./hack/teeth
 
 $(BIN)/cluster: FORCE
-	@if [ -d hack/cluster ]; then $(GO) -C hack/cluster build -o $@ .; fi
+	@if [ -d hack/cluster ]; then
+		$(PROGRESS)
+		progress bin/cluster $(GO) -C hack/cluster build -o $@ .
+	fi

@@ -72,18 +72,42 @@ func TestAClaimantIsOfThisClusterAndUID(t *testing.T) {
 	}
 }
 
+// again deletes the store and makes it once more, under another uid.
+func (w *world) again(name string) {
+	w.t.Helper()
+	must(w.t, w.client.Delete(w.ctx, w.get(name)))
+	w.create(&v1alpha1.WALStore{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
+		Spec: v1alpha1.WALStoreSpec{
+			Root: v1alpha1.Root{URI: "mem://" + w.namespace}, Workload: &v1alpha1.Workload{StatefulSetName: name},
+			Audit: v1alpha1.Audit{KeySecretRef: v1alpha1.LocalReference{Name: "audit"}},
+		},
+	})
+}
+
+// The pods of the one before still publish while the root is taken over.
+func TestAStoreThatWasMadeAgainTakesARootOverThatMoves(t *testing.T) {
+	contract.Row(t, 162)
+	w, pods := ledgerWorld(t, 1)
+	gate := w.root.On(fault.PutIfAbsent, manifest.Prefix).ParkBefore()
+	w.again("ledger")
+	_, err := gate.Await(w.ctx)
+	must(t, err)
+	if got := <-pods[0].commitNow("accounts"); got.err != nil {
+		t.Fatal(got.err)
+	}
+	gate.Release()
+	w.becomes("ledger", v1alpha1.ConditionRootClaimed, "True Claimed")
+	if st := w.manifest(); st.Claimant.UID != string(w.get("ledger").UID) || st.Ref("accounts").IsZero() {
+		t.Errorf("claimed by %+v, tables %v: want ours, and what was published meanwhile", st.Claimant, st.Tables)
+	}
+}
+
 func TestAStoreThatWasMadeAgainTakesItsRootOver(t *testing.T) {
 	contract.Row(t, 162)
 	w, pods := ledgerWorld(t, 1)
 	epoch := pods[0].writer.Epoch()
-	must(t, w.client.Delete(w.ctx, w.get("ledger")))
-	w.create(&v1alpha1.WALStore{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ledger"},
-		Spec: v1alpha1.WALStoreSpec{
-			Root: v1alpha1.Root{URI: "mem://" + w.namespace}, Workload: &v1alpha1.Workload{StatefulSetName: "ledger"},
-			Audit: v1alpha1.Audit{KeySecretRef: v1alpha1.LocalReference{Name: "audit"}},
-		},
-	})
+	w.again("ledger")
 	w.becomes("ledger", v1alpha1.ConditionRootClaimed, "True Claimed")
 	st := w.manifest()
 	if st.Claimant.UID != string(w.get("ledger").UID) || st.Generation != 1 || !st.Ended("ledger-0", epoch) {

@@ -22,6 +22,9 @@ import (
 // resolveBound is how long a lost answer is pursued before a pass gives up.
 const resolveBound = 5 * time.Second
 
+// claimAttempts bounds how often a claim looks again at a root that moves.
+const claimAttempts = 5
+
 // chain is the audit chain of every store.
 const chain = "main"
 
@@ -133,17 +136,36 @@ func (o *opener) claim(ctx context.Context, ws *v1alpha1.WALStore, root *Root) e
 			return err // somebody was faster
 		}
 	}
+	return o.take(ctx, ws, root.Manifest, us)
+}
+
+// take makes us the claimant. Another process of this operator may be at it too,
+// and our predecessor's pods may still publish: then it looks again.
+func (o *opener) take(ctx context.Context, ws *v1alpha1.WALStore, m *manifest.Store, us manifest.Claimant) (err error) {
 	by := manifest.Publisher{Role: manifest.RoleOperator, Process: o.opt.Process}
-	st := root.Manifest.View()
-	switch has := st.Claimant; {
-	case has != nil && isUs(*has, us):
-		return nil
-	case has != nil: // claimable: our predecessor of the same name
-		_, err = root.Manifest.Adopt(ctx, by, us, st.Version)
-		return err
-	default:
-		return root.Manifest.Claim(ctx, by, us)
+	st := m.View()
+	for range claimAttempts {
+		switch has := st.Claimant; {
+		case has != nil && isUs(*has, us):
+			return nil
+		case has != nil:
+			if err := claimable(st, us, adoptCommand(ws, us.Cluster, fmt.Sprint(uint64(st.Version)))); err != nil {
+				return err
+			}
+			_, err = m.Adopt(ctx, by, us, st.Version) // from our predecessor of the same name
+		default:
+			err = m.Claim(ctx, by, us)
+		}
+		var moved *manifest.IdentityError
+		if !errors.As(err, &moved) {
+			return err
+		}
+		var lerr error
+		if st, lerr = m.Latest(ctx); lerr != nil {
+			return lerr
+		}
 	}
+	return err
 }
 
 // claimant is who we are to a root.

@@ -66,11 +66,13 @@ var _ = Describe("Two operators without election", Ordered, Serial, func() {
 			for _, pod := range operators {
 				Expect(h.AwaitOperatorParked(ctx, pod, failpoint.RecoveryObserved, time.Minute)).To(Succeed())
 			}
+			By("putting it to sleep")
 			_, err = machine.Signal(ctx, harness.OperatorNamespace, asleep, "operator", cluster.Stop)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(h.ReleaseOperator(ctx, awake, failpoint.RecoveryObserved)).To(Succeed())
 			out, _, err := harness.AwaitOutcome(ctx, root, op, time.Minute)
 			Expect(err).NotTo(HaveOccurred())
+			By("seeing the other one's outcome")
 			Expect(out.Kind).To(Equal(manifest.KindPublish))
 			Expect(out.By.Role).To(Equal(manifest.RoleRecovery))
 			Expect(publishesAfter(ctx, root, victim, out.Version)).To(Succeed())

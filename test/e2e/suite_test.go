@@ -68,15 +68,24 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(h.InstallOperator(ctx)).To(Succeed())
 }, NodeTimeout(10*time.Minute))
 
-// cleanUp deletes a namespace at the end of a spec, and asserts that it goes.
+// cleanUp deletes a namespace at the end of a spec. That it goes is asserted at the
+// end of the suite: the control plane takes its time, and nobody has to wait for it.
 func cleanUp(namespace string) {
 	DeferCleanup(func(ctx context.Context) {
-		if os.Getenv("SALVOR_KEEP") != "" {
-			return
+		if os.Getenv("SALVOR_KEEP") == "" {
+			Expect(h.LetGo(ctx, namespace)).To(Succeed())
+			leaving = append(leaving, namespace)
 		}
-		Expect(h.DeleteNamespace(ctx, namespace, 2*time.Minute)).To(Succeed())
-	}, NodeTimeout(3*time.Minute))
+	}, NodeTimeout(time.Minute))
 }
+
+var leaving []string
+
+var _ = AfterSuite(func(ctx SpecContext) {
+	for _, namespace := range leaving {
+		Expect(h.DeleteNamespace(ctx, namespace, 2*time.Minute)).To(Succeed())
+	}
+}, NodeTimeout(10*time.Minute))
 
 func inNamespace(name string) client.DeleteAllOfOption { return client.InNamespace(name) }
 

@@ -138,10 +138,15 @@ metadata:
 `, name)
 }
 
+// LetGo deletes a namespace and does not wait for its end.
+func (h *Harness) LetGo(ctx context.Context, name string) error {
+	return client.IgnoreNotFound(h.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}))
+}
+
 // DeleteNamespace deletes a namespace and waits until it is gone.
 func (h *Harness) DeleteNamespace(ctx context.Context, name string, within time.Duration) error {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	if err := client.IgnoreNotFound(h.Delete(ctx, ns)); err != nil {
+	if err := h.LetGo(ctx, name); err != nil {
 		return err
 	}
 	return h.Eventually(ctx, "namespace "+name+" gone", within, func(ctx context.Context) (string, error) {

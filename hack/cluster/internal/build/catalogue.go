@@ -39,7 +39,7 @@ var Modules = []Module{
 		LDFlags: "-X k8s.io/component-base/version.gitVersion=v1.36.3" +
 			" -X k8s.io/component-base/version.gitMajor=1" +
 			" -X k8s.io/component-base/version.gitMinor=36",
-		Cold: 330 * time.Second,
+		Cold: 16 * time.Minute,
 		Programs: map[string]string{
 			"kube-apiserver":          "k8s.io/kubernetes/cmd/kube-apiserver",
 			"kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
@@ -69,7 +69,7 @@ var Modules = []Module{
 	},
 	{
 		Dir:  "build/containerd",
-		Cold: 120 * time.Second,
+		Cold: 3 * time.Minute,
 		Programs: map[string]string{
 			"containerd":              "github.com/containerd/containerd/v2/cmd/containerd",
 			"containerd-shim-runc-v2": "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
