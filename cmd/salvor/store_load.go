@@ -55,6 +55,7 @@ not be told.`,
 	fl.IntVar(&opt.Concurrency, "concurrency", 8, "workers")
 	fl.IntVar(&opt.Keys, "keys", 1000, "keys that each worker writes, over and over")
 	fl.Float64Var(&rate, "rate", 0, "transactions a second over all workers, at most; 0: as fast as they are answered")
+	fl.DurationVar(&opt.Timeout, "timeout", 10*time.Second, "how long one try may take")
 	fl.DurationVar(&opt.GiveUp, "give-up", 2*time.Minute, "how long one transaction is sent again")
 	fl.StringVar(&file, "verify", "", "record acknowledged transactions in this file, and check them at the end")
 	cmd.AddCommand(newStoreLoadVerifyCommand())

@@ -29,6 +29,8 @@ type Options struct {
 	Tables, Concurrency, Keys int
 	// Gap is the least time between two transactions of one worker.
 	Gap time.Duration
+	// Timeout of one try: a store whose address has gone does not answer. Default 10 s.
+	Timeout time.Duration
 	// GiveUp is how long one transaction is tried. Default 2 min.
 	GiveUp time.Duration
 	// Acks gets every acknowledged transaction; nil: nobody does.
@@ -74,10 +76,13 @@ func (o Options) withDefaults() (Options, error) {
 	if o.GiveUp == 0 {
 		o.GiveUp = 2 * time.Minute
 	}
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
+	}
 	if o.HTTP == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.MaxIdleConnsPerHost = o.Concurrency
-		o.HTTP = &http.Client{Transport: t, Timeout: 30 * time.Second}
+		o.HTTP = &http.Client{Transport: t, Timeout: o.Timeout}
 	}
 	if o.Now == nil {
 		o.Now = time.Now

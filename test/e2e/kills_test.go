@@ -58,7 +58,7 @@ var _ = Describe("Two hundred kills at random moments", Label("prove"), func() {
 		done := 0
 		// Random moments hit short phases seldom: it goes on, but not for ever, until each was hit.
 		for ; done < total || total >= 200 && done < 2*total && !k.hitAll(); done++ {
-			keepAway := done%(total/30+1) == 0 && k.absent < 30
+			keepAway := done%6 == 0 && k.absent < 30
 			k.kill(ctx, k.eligible(ctx), keepAway, rand.N(8*writeDelay))
 			if (done+1)%20 == 0 {
 				h.Say("%d kills\n%s", done+1, harness.Bars(k.phases))

@@ -64,7 +64,7 @@ func (h *Harness) StartLoad(ctx context.Context, o StoreOptions, rate int) (*Loa
 	if err := h.Create(ctx, l.claim()); err != nil {
 		return nil, err
 	}
-	args := []string{"store", "load", "--transactions", "0", "--rate", strconv.Itoa(rate), "--verify", acksFile}
+	args := []string{"store", "load", "--transactions", "0", "--timeout", "2s", "--rate", strconv.Itoa(rate), "--verify", acksFile}
 	for _, t := range o.Targets() {
 		args = append(args, "--target", t)
 	}

@@ -6,6 +6,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ kind: WALStore
 metadata: {name: {{.Name}}, namespace: {{.Namespace}}}
 spec:
   root:
-    uri: s3://{{.Bucket}}/{{.Namespace}}-{{.Name}}
+    uri: {{.Root}}
     endpoint: {{.Endpoint}}
     pathStyle: true
     credentials: {secretRef: {name: {{.Name}}-root}}
@@ -61,8 +62,12 @@ spec:
   audit: {keySecretRef: {name: {{.Name}}-audit}}
 `
 
+// run tells this process from others: the bucket outlives the stores, and a test
+// does not want to find what an earlier one has left.
+var run = strconv.FormatInt(time.Now().Unix(), 36)
+
 // RootPrefix is where a store of the harness lives in the bucket.
-func (o StoreOptions) RootPrefix() string { return o.Namespace + "-" + o.Name }
+func (o StoreOptions) RootPrefix() string { return o.Namespace + "-" + o.Name + "-" + run }
 
 // RootURI of a store of the harness.
 func (o StoreOptions) RootURI() string { return "s3://" + StorageBucket + "/" + o.RootPrefix() }
@@ -85,7 +90,7 @@ func (h *Harness) ApplyStore(ctx context.Context, o StoreOptions) error {
 	}
 	return h.ApplyTemplate(ctx, storeManifest, map[string]any{
 		"Namespace": o.Namespace, "Name": o.Name, "Replicas": o.Replicas, "Interval": o.Interval, "Image": o.Image,
-		"Bucket": StorageBucket, "Endpoint": o.Endpoint, "AccessKey": AccessKey, "SecretKey": SecretKey,
+		"Root": o.RootURI(), "Endpoint": o.Endpoint, "AccessKey": AccessKey, "SecretKey": SecretKey,
 	})
 }
 
