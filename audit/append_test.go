@@ -46,7 +46,7 @@ func TestAppendOnce(t *testing.T) {
 					}
 				}
 				a, err := l.AppendOnce(t.Context(), tt.row, Head{})
-				switch want := tt.err.(type) {
+				switch want := tt.err.(type) { //nolint:errorlint // the table's own values, never wrapped
 				case *ConflictError:
 					var conflict *ConflictError
 					if !errors.As(err, &conflict) || conflict.Recorded.Operation != tt.row.Operation || conflict.Wanted != tt.row.Kind {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -243,5 +242,3 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
-
-func contains(err error, s string) bool { return err != nil && strings.Contains(err.Error(), s) }

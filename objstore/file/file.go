@@ -141,7 +141,7 @@ func (b *Bucket) open(ctx context.Context, key string) (*os.File, fs.FileInfo, e
 		err = b.settle(filepath.Dir(name), info)
 	}
 	if err != nil {
-		f.Close()
+		_ = f.Close() // it was only read
 		return nil, nil, err
 	}
 	return f, info, nil

@@ -82,7 +82,7 @@ func (w *walk) names(dir, path string) ([]string, error) {
 		return nil, ifThere(err)
 	}
 	entries, err := f.ReadDir(-1)
-	f.Close()
+	_ = f.Close() // it was only read
 	if err != nil {
 		return nil, ifThere(err)
 	}

@@ -69,7 +69,7 @@ func TestClassify(t *testing.T) {
 		if got.Outcome != c.want || !errors.Is(got.Err, c.err) {
 			t.Errorf("%+v: %v, %v; want %v, %v", c.answer, got.Outcome, got.Err, c.want, c.err)
 		}
-		if (c.err == objstore.ErrAccessDenied || c.err == objstore.ErrNoSuchBucket) && got.Hint == "" {
+		if (errors.Is(c.err, objstore.ErrAccessDenied) || errors.Is(c.err, objstore.ErrNoSuchBucket)) && got.Hint == "" {
 			t.Errorf("%+v: no hint what to do next", c.answer)
 		}
 	}

@@ -128,7 +128,7 @@ func (r *runner) copies(n int) (dirs []string, release func(), err error) {
 	var locks []*os.File
 	release = func() {
 		for _, l := range locks {
-			l.Close()
+			_ = l.Close() // which unlocks it
 		}
 	}
 	if err := os.MkdirAll(r.opt.Work, 0o755); err != nil {
@@ -142,7 +142,7 @@ func (r *runner) copies(n int) (dirs []string, release func(), err error) {
 			return nil, nil, err
 		}
 		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
-			lock.Close() // another run has this copy
+			_ = lock.Close() // another run has this copy
 			continue
 		}
 		locks = append(locks, lock)
@@ -414,7 +414,7 @@ func Measure(file string, command []string) int {
 	used := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	if f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err == nil {
 		fmt.Fprintf(f, "%.3f\n", used.Seconds())
-		f.Close()
+		_ = f.Close() // a figure for people: a lost one is no failure
 	}
 	if code := cmd.ProcessState.ExitCode(); code >= 0 {
 		return code

@@ -5,7 +5,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -122,12 +121,12 @@ func (c *counter) printFailed(pkg string) {
 	said := false
 	for _, key := range sortedKeys(c.tests) {
 		if t := c.tests[key]; t.pkg == pkg && t.result != "pass" && t.result != "skip" {
-			os.Stdout.WriteString(strings.Join(t.output, ""))
+			fmt.Print(strings.Join(t.output, ""))
 			said = true
 		}
 	}
 	if !said {
-		os.Stdout.WriteString(strings.Join(c.pkgs[pkg].output, ""))
+		fmt.Print(strings.Join(c.pkgs[pkg].output, ""))
 	}
 }
 

@@ -137,7 +137,9 @@ func (o *options) hashes(packages []string) (file string, err error) {
 	if err != nil {
 		return "", err
 	}
-	f.Close()
+	if err := f.Close(); err != nil {
+		return "", err
+	}
 	return f.Name(), contract.WriteHashes(f.Name(), sums)
 }
 
@@ -197,7 +199,7 @@ func (o *options) goTest(ctx context.Context, packages []string, hashes string, 
 	}
 	close(done)
 	err = cmd.Wait()
-	os.Stdout.Write(stderr.Bytes())
+	fmt.Print(stderr.String())
 	return err
 }
 

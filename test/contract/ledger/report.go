@@ -53,18 +53,18 @@ func anyResult(verdicts []Verdict) bool {
 	return slices.ContainsFunc(verdicts, func(v Verdict) bool { return len(v.Tests) > 0 })
 }
 
-func (t TestState) detail() string {
-	words := []string{fmt.Sprintf("%.1f s", t.Seconds)}
-	if t.State == Stale || t.State == Died {
+func (s TestState) detail() string {
+	words := []string{fmt.Sprintf("%.1f s", s.Seconds)}
+	if s.State == Stale || s.State == Died {
 		words = nil
 	}
-	for _, what := range slices.Sorted(maps.Keys(t.Counts)) {
-		words = append(words, fmt.Sprintf("%d %s", t.Counts[what], what))
+	for _, what := range slices.Sorted(maps.Keys(s.Counts)) {
+		words = append(words, fmt.Sprintf("%d %s", s.Counts[what], what))
 	}
-	if t.Tags != "" {
-		words = append(words, "tags "+t.Tags)
+	if s.Tags != "" {
+		words = append(words, "tags "+s.Tags)
 	}
-	return "  (" + strings.Join(append(words, where(t.Commit)), ", ") + ")"
+	return "  (" + strings.Join(append(words, where(s.Commit)), ", ") + ")"
 }
 
 func (m MutantState) detail() string {
