@@ -6,6 +6,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -36,6 +37,7 @@ type kills struct {
 	healed  []time.Duration // kill to outcome read back
 	ready   []time.Duration // kill to pod ready again
 	absent  int             // kills after which the pod was kept away
+	seen    map[string]bool // every operation that the watcher of the bucket saw pending
 	// since is the manifest's version when a pod was killed last.
 	since map[string]manifest.Version
 }
@@ -225,6 +227,7 @@ func (k *kills) watchOverlap(ctx context.Context) func() float64 {
 			for _, l := range listed {
 				if !l.Lone {
 					n++
+					k.seen[string(l.Operation())] = true
 				}
 			}
 			samples++
@@ -234,6 +237,32 @@ func (k *kills) watchOverlap(ctx context.Context) func() float64 {
 		}
 	})
 	return func() float64 { cancel(); wg.Wait(); return float64(over) / float64(max(samples, 1)) }
+}
+
+// checkAudit compares the trail with what was seen in the bucket: a row for each
+// operation that its writer left behind, and for each that recovery decided
+// although its writer lived, having been silent for too long; none for any other.
+func (k *kills) checkAudit(ctx context.Context) {
+	GinkgoHelper()
+	rows, err := harness.AuditOperations(ctx, k.root)
+	Expect(err).NotTo(HaveOccurred())
+	outcomes, err := harness.Outcomes(ctx, k.root)
+	Expect(err).NotTo(HaveOccurred())
+	want, wrong := maps.Clone(k.pending), 0
+	for op, by := range outcomes {
+		Expect(by).To(HaveLen(1), "entries that decide "+string(op))
+		if by[0] == manifest.RoleRecovery && !want[string(op)] {
+			want[string(op)] = true
+			wrong++
+		}
+	}
+	h.Say("  %d operations were left behind by a kill; %d more were taken from a writer that lived and had been silent", len(k.pending), wrong)
+	for op, n := range rows {
+		Expect(n).To(Equal(1), "rows of "+op)
+		Expect(k.seen[op] || k.pending[op]).To(BeTrue(), op+" has a row, and the watcher of the bucket never saw it pending")
+		Expect(want[op]).To(BeTrue(), op+" has a row, and its writer finished it")
+	}
+	Expect(rows).To(HaveLen(len(want)), "an operation was left behind and not recorded")
 }
 
 func (k *kills) report(total, acked int, share float64) {

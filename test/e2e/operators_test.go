@@ -93,8 +93,8 @@ var _ = Describe("Two operators without election", Ordered, Serial, func() {
 		Expect(acked).To(BeNumerically(">", 50))
 		outcomes, err := harness.Outcomes(ctx, root)
 		Expect(err).NotTo(HaveOccurred())
-		for op, n := range outcomes {
-			Expect(n).To(Equal(1), "entries that decide "+string(op))
+		for op, by := range outcomes {
+			Expect(by).To(HaveLen(1), "entries that decide "+string(op))
 		}
 		rows, err := harness.AuditOperations(ctx, root)
 		Expect(err).NotTo(HaveOccurred())

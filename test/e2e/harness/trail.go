@@ -28,14 +28,14 @@ func AuditOperations(ctx context.Context, b objstore.Bucket) (map[string]int, er
 	return ops, nil
 }
 
-// Outcomes counts, over every publication that there ever was, the entries that
-// decide an operation: more than one for any is a double publication.
-func Outcomes(ctx context.Context, b objstore.Bucket) (map[manifest.OperationID]int, error) {
+// Outcomes lists, over every publication that there ever was, who decided an
+// operation: more than one entry for any is a double publication.
+func Outcomes(ctx context.Context, b objstore.Bucket) (map[manifest.OperationID][]manifest.Role, error) {
 	m, err := manifest.Open(ctx, b, manifest.Options{NewID: func() string { return "reader" }})
 	if err != nil {
 		return nil, err
 	}
-	ops := map[manifest.OperationID]int{}
+	ops := map[manifest.OperationID][]manifest.Role{}
 	for v := manifest.Version(1); v <= m.View().Version; v++ {
 		batch, err := m.Batch(ctx, v)
 		if err != nil {
@@ -43,7 +43,7 @@ func Outcomes(ctx context.Context, b objstore.Bucket) (map[manifest.OperationID]
 		}
 		for _, e := range batch.Entries {
 			if e.Kind == manifest.KindPublish || e.Kind == manifest.KindAbandon {
-				ops[e.Operation]++
+				ops[e.Operation] = append(ops[e.Operation], batch.By.Role)
 			}
 		}
 	}
