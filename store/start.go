@@ -116,8 +116,9 @@ func (s *Store) start(ctx context.Context, l *log.Log) error {
 			s.tables.reset()
 			s.say(fmt.Sprintf("serving from the log alone: %v", err))
 		default:
-			s.say(fmt.Sprintf("not serving yet: %v", err))
+			// In this order: who reads the status is refused with the same reason.
 			s.turnAway(&Refusal{Reason: ReasonStarting, Message: fmt.Sprintf("the store is starting: %v", err), RetryAfter: 2 * time.Second, Cause: err})
+			s.say(fmt.Sprintf("not serving yet: %v", err))
 			if err := s.pause(ctx, s.backoff(try)); err != nil {
 				return err
 			}

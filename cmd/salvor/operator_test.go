@@ -45,6 +45,7 @@ func TestOperatorCommand(t *testing.T) {
 	stop := run()
 	await(t, "the probe to answer", func() bool { return get(t, "http://"+health+"/readyz", "") == http.StatusOK })
 	await(t, "the Lease to be held", func() bool { return holder(t, c) != "" })
+	await(t, "the metrics to be served", func() bool { return get(t, "https://"+metrics+"/metrics", "") != 0 })
 	if code := get(t, "https://"+metrics+"/metrics", ""); code != http.StatusUnauthorized {
 		t.Errorf("metrics without a token: HTTP %d", code)
 	}
