@@ -53,6 +53,9 @@ func start(t *testing.T, p *pod, opt control.ServerOptions) (*httptest.Server, *
 
 func dial(t *testing.T, addr string, opt control.DialOptions) *control.Stream {
 	t.Helper()
+	if opt.Patience == 0 && opt.Heartbeat == 0 { // not what is measured here: a busy machine is silent for long
+		opt.Patience = time.Minute
+	}
 	s, err := control.Dial(t.Context(), addr, opt)
 	if err != nil {
 		t.Fatal(err)
