@@ -39,8 +39,8 @@ func Admit(s *State, p Publication) ([]Entry, error) {
 		}
 		kept = append(kept, e)
 		if i+1 < len(p.Entries) { // later entries see the earlier ones
-			work = work.clone()
-			work.applyEntry(&e, &Batch{Number: s.Version + 1, By: p.By})
+			work = work.cow()
+			work.extend(kept[len(kept)-1:], p.By, s.Version+1)
 		}
 	}
 	return kept, nil

@@ -6,7 +6,6 @@ package manifest
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/salvor-io/salvor/objstore"
 )
@@ -27,55 +26,45 @@ type Published struct {
 // Publish makes the publication visible in one step, or says why not.
 //
 // It creates the next number; when somebody else took it, it reads, checks
-// everything again (Admit) and tries the one after. The error is one of those
-// of Admit, or wraps ErrContention (budget used up, nothing published), or
-// ErrUnknown (an answer was lost and could not be resolved: the publication may
-// be there), or is the bucket's own: then nothing was published.
+// everything again (Admit) and tries the one after. Publications that one process
+// makes at the same time under the same Publisher share an object: each is told
+// its own result, and one that conflicts does not hold up its neighbours. Alone,
+// a publication waits for nobody.
+//
+// The error is one of those of Admit, or wraps ErrContention (budget used up,
+// nothing published), or ErrUnknown (an answer was lost and could not be
+// resolved, or ctx ended meanwhile: the publication may be there), or is the
+// bucket's own or ctx's: then nothing was published.
 func (s *Store) Publish(ctx context.Context, p Publication) (Published, error) {
-	s.publishing.Lock()
-	defer s.publishing.Unlock()
-	fresh := false
-	for try := 0; try <= s.opt.Rebase; try++ {
-		st := s.View()
-		kept, err := Admit(st, p)
-		if (err != nil || len(kept) == 0) && !fresh {
-			// A refusal is told from the newest state only.
-			if _, lerr := s.Latest(ctx); lerr != nil {
-				return Published{}, lerr
-			}
-			fresh = true
-			continue
+	r := &request{ctx: ctx, pub: p, done: make(chan struct{})}
+	for i := range p.Entries {
+		r.size += p.Entries[i].size()
+	}
+	if s.line.join(r) {
+		go s.fly()
+	}
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		if s.line.leave(r) {
+			return Published{}, fmt.Errorf("not published: %w", context.Cause(ctx))
 		}
-		if err != nil {
-			return Published{}, err
-		}
-		if len(kept) == 0 {
-			return Published{State: st}, nil
-		}
-		pub, won, err := s.create(ctx, st, p, kept)
-		if err != nil || won {
-			return pub, err
-		}
-		if _, err := s.Latest(ctx); err != nil {
-			return Published{}, err
-		}
-		fresh = true
-		if try > 1 { // let the crowd thin out
-			d := time.Duration(float64(try) * s.opt.Jitter() * float64(4*time.Millisecond))
-			if err := s.opt.Sleep(ctx, d); err != nil {
-				return Published{}, err
-			}
+		// It may be on its way. What is known by now is the better answer.
+		select {
+		case <-r.done:
+		default:
+			return Published{}, fmt.Errorf("a publication is on its way: %w: %w", ErrUnknown, context.Cause(ctx))
 		}
 	}
-	return Published{}, fmt.Errorf("%w: lost %d times to other publications", ErrContention, s.opt.Rebase+1)
+	return r.res, r.err
 }
 
 // create tries to take the number after st. won is false when another
 // publication has it, or when the number turned out to be a collected one.
-func (s *Store) create(ctx context.Context, st *State, p Publication, kept []Entry) (pub Published, won bool, err error) {
+func (s *Store) create(ctx context.Context, st *State, p Publication) (pub Published, won bool, err error) {
 	b := &Batch{
 		Store: s.id.UID, Number: st.Version + 1, Parent: st.Digest, Attempt: s.opt.NewID(),
-		By: p.By, Head: st.Head, Entries: kept,
+		By: p.By, Head: st.Head, Entries: p.Entries,
 	}
 	if p.Head.Number > b.Head.Number {
 		b.Head = p.Head

@@ -42,6 +42,7 @@ type State struct {
 	Head      ChainHead `json:"head,omitzero"`
 
 	index map[OperationID]int // position in Outcomes
+	owned uint8               // which maps are no other state's
 }
 
 // NewState returns version 0 of the store with this uid.
@@ -68,14 +69,47 @@ func (s *State) Ended(w WriterID, armed Epoch) bool { return s.Writers[w] != arm
 // Ref returns what the manifest names for a table; zero when it does not exist.
 func (s *State) Ref(t TableID) Ref { return s.Tables[t].Ref }
 
-func (s *State) clone() *State {
+// cow returns a copy that may be changed, as long as s is not: it shares the maps
+// of s until it writes to one.
+func (s *State) cow() *State {
 	c := *s
-	c.Tables, c.Writers, c.index = maps.Clone(s.Tables), maps.Clone(s.Writers), maps.Clone(s.index)
+	c.owned = 0
 	c.Outcomes = slices.Clip(s.Outcomes)
 	return &c
 }
 
+// The maps that a copy may have of its own.
+const (
+	ownsTables = 1 << iota
+	ownsWriters
+	ownsIndex
+)
+
+func (s *State) own(which uint8) {
+	if s.owned&which != 0 {
+		return
+	}
+	s.owned |= which
+	switch which {
+	case ownsTables:
+		s.Tables = maps.Clone(s.Tables)
+	case ownsWriters:
+		s.Writers = maps.Clone(s.Writers)
+	case ownsIndex:
+		s.index = maps.Clone(s.index)
+	}
+}
+
+// extend makes s the state that it will be after entries in publication number.
+// Its Version stays: they are not published yet.
+func (s *State) extend(entries []Entry, by Publisher, number Version) {
+	for i := range entries {
+		s.applyEntry(&entries[i], &Batch{Number: number, By: by})
+	}
+}
+
 func (s *State) reindex() {
+	s.owned |= ownsIndex
 	s.index = make(map[OperationID]int, len(s.Outcomes))
 	for i, o := range s.Outcomes {
 		s.index[o.Operation] = i
@@ -102,7 +136,7 @@ func Apply(s *State, b *Batch, digest string) (*State, error) {
 			Hint: "the root was restored from a copy while somebody published: stop the writers and run `salvor manifest adopt`",
 		}
 	}
-	n := s.clone()
+	n := s.cow()
 	n.Version, n.Digest = b.Number, digest
 	if b.Head.Number > n.Head.Number {
 		n.Head = b.Head
@@ -116,15 +150,18 @@ func Apply(s *State, b *Batch, digest string) (*State, error) {
 func (s *State) applyEntry(e *Entry, b *Batch) {
 	switch e.Kind {
 	case KindRegister:
+		s.own(ownsWriters)
 		s.Writers[e.Writer] = e.Epoch
 	case KindFence:
 		if s.Writers[e.Writer] == e.Epoch {
+			s.own(ownsWriters)
 			s.Writers[e.Writer] = Epoch{Number: e.Epoch.Number + 1}
 		}
 	case KindPublish, KindAbandon:
 		if !s.decide(e, b) || e.Kind == KindAbandon {
 			return
 		}
+		s.own(ownsTables)
 		for _, c := range e.Tables {
 			if c.To == nil {
 				delete(s.Tables, c.Table)
@@ -139,6 +176,7 @@ func (s *State) applyEntry(e *Entry, b *Batch) {
 	case KindAdopt:
 		s.Generation++
 		s.Claimant = e.Claimant
+		s.own(ownsWriters)
 		for w, ep := range s.Writers {
 			s.Writers[w] = Epoch{Number: ep.Number + 1}
 		}
@@ -155,6 +193,7 @@ func (s *State) decide(e *Entry, b *Batch) bool {
 	if _, ok := s.index[e.Operation]; ok {
 		return false
 	}
+	s.own(ownsIndex)
 	s.index[e.Operation] = len(s.Outcomes)
 	s.Outcomes = append(s.Outcomes, Outcome{Operation: e.Operation, Kind: e.Kind, Version: b.Number, By: b.By})
 	return true

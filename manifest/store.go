@@ -59,9 +59,7 @@ type Store struct {
 	opt    Options
 	id     Identity
 
-	// publishing serialises this process's own publications: rivals in one
-	// process would only make each other re-base.
-	publishing sync.Mutex
+	line line // this process's publications that wait for their batch
 
 	mu    sync.Mutex
 	state *State // the newest state seen; only ever moves forward

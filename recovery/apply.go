@@ -62,7 +62,8 @@ func (r *Recoverer) decide(ctx context.Context, rep *Report, o *Observation) (ag
 	}
 	failpoint.Here(failpoint.RecoveryPublished)
 	for _, e := range pub.Batch.Entries {
-		rep.Fenced = rep.Fenced || e.Kind == manifest.KindFence
+		// Neighbours share the publication.
+		rep.Fenced = rep.Fenced || e.Kind == manifest.KindFence && e.Writer == o.Sidecar.Writer
 	}
 	// The entry decides, not the memory of having written it.
 	out, ok := pub.State.Outcome(o.Sidecar.Operation)

@@ -1,0 +1,201 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// flight carries publications from the line into the manifest.
+//
+//	line ──board──▶ members ──Admit, one after the other──▶ one batch ──put if absent──▶ told
+//	                   ▲                     │ refused by the state itself: told why
+//	                   └── lost the number ──┤
+//	                   └── refused only because of a neighbour: the batch after this one
+//
+// Nobody is told anything on the strength of a neighbour that is not published
+// yet: the put may still fail.
+type flight struct {
+	s       *Store
+	members []*request
+	fresh   bool // the state is as new as the last answer
+}
+
+// fly carries everybody in line, and everybody who joins meanwhile.
+func (s *Store) fly() {
+	for f := (&flight{s: s}); ; {
+		f.members = s.line.board(f.members)
+		if len(f.members) > 0 {
+			f.step()
+		} else if !s.line.more() {
+			return
+		} else {
+			f.fresh = false // whoever joined now has not waited for the last answer
+		}
+	}
+}
+
+// step makes one attempt to publish what the state admits.
+func (f *flight) step() {
+	ctx, release := together(f.members)
+	defer release()
+	st := f.s.View()
+	b := f.admit(st)
+	switch {
+	case b.stale:
+		f.refresh(ctx)
+		return
+	case len(b.aboard) == 0:
+		f.members = b.behind
+		return
+	}
+	pub, won, err := f.s.create(ctx, st, b.publication())
+	switch {
+	case err != nil:
+		f.tell(b.aboard, Published{}, err)
+		f.members, f.fresh = b.behind, false
+	case won:
+		f.tell(b.aboard, pub, nil)
+		f.members, f.fresh = b.behind, true
+	default:
+		f.members = append(f.again(b.aboard), b.behind...)
+		if f.refresh(ctx); len(f.members) > 0 {
+			f.pause(ctx)
+		}
+	}
+}
+
+// together returns a context that ends when the last of the members' contexts has
+// ended: one who leaves does not end the others' request.
+func together(members []*request) (_ context.Context, release func()) {
+	if len(members) == 1 {
+		return members[0].ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(members[0].ctx))
+	var live atomic.Int64
+	live.Store(int64(len(members)))
+	stops := make([]func() bool, len(members))
+	for i, r := range members {
+		stops[i] = context.AfterFunc(r.ctx, func() {
+			if live.Add(-1) == 0 {
+				cancel(context.Cause(r.ctx))
+			}
+		})
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel(nil)
+	}
+}
+
+// boarding is what one look at the members came to.
+type boarding struct {
+	aboard, behind []*request
+	entries        []Entry
+	// stale: somebody would be refused, which is told from the newest state only.
+	stale bool
+}
+
+func (b *boarding) publication() Publication {
+	p := Publication{By: b.aboard[0].pub.By, Entries: b.entries}
+	for _, r := range b.aboard {
+		if r.pub.Head.Number > p.Head.Number {
+			p.Head = r.pub.Head
+		}
+	}
+	return p
+}
+
+// admit decides which members may be in the next batch, and tells those that st
+// refuses. What a neighbour in the batch makes impossible waits for its outcome.
+func (f *flight) admit(st *State) (b boarding) {
+	work := st.cow()
+	for _, r := range f.members {
+		if err := context.Cause(r.ctx); err != nil {
+			r.settle(Published{}, fmt.Errorf("not published: %w", err))
+			continue
+		}
+		kept, err := Admit(work, r.pub)
+		if err == nil && len(kept) > 0 {
+			b.aboard, b.entries = append(b.aboard, r), append(b.entries, kept...)
+			work.extend(kept, r.pub.By, st.Version+1)
+			continue
+		}
+		if len(b.aboard) > 0 { // is it the neighbours, or the state itself?
+			if kept, err = Admit(st, r.pub); err == nil && len(kept) > 0 {
+				b.behind = append(b.behind, r)
+				continue
+			}
+		}
+		if !f.fresh {
+			f.members = unsettled(f.members)
+			return boarding{stale: true}
+		}
+		if err != nil {
+			r.settle(Published{}, err)
+		} else {
+			r.settle(Published{State: st}, nil)
+		}
+	}
+	return b
+}
+
+func unsettled(members []*request) (left []*request) {
+	for _, r := range members {
+		select {
+		case <-r.done:
+		default:
+			left = append(left, r)
+		}
+	}
+	return left
+}
+
+// again keeps those who lost the number and may try another; the others have
+// used up their budget.
+func (f *flight) again(lost []*request) (left []*request) {
+	for _, r := range lost {
+		if r.lost++; r.lost <= f.s.opt.Rebase {
+			left = append(left, r)
+			continue
+		}
+		r.settle(Published{}, fmt.Errorf("%w: lost %d times to other publications", ErrContention, r.lost))
+	}
+	return left
+}
+
+func (f *flight) refresh(ctx context.Context) {
+	if _, err := f.s.Latest(ctx); err != nil {
+		f.tell(f.members, Published{}, err)
+		f.members = nil
+	}
+	f.fresh = true
+}
+
+// pause lets a crowd thin out.
+func (f *flight) pause(ctx context.Context) {
+	worst := 0
+	for _, r := range f.members {
+		worst = max(worst, r.lost)
+	}
+	if worst < 2 {
+		return
+	}
+	d := time.Duration(float64(worst-1) * f.s.opt.Jitter() * float64(4*time.Millisecond))
+	if err := f.s.opt.Sleep(ctx, d); err != nil {
+		f.tell(f.members, Published{}, err)
+		f.members = nil
+	}
+}
+
+func (f *flight) tell(to []*request, pub Published, err error) {
+	for _, r := range to {
+		r.settle(pub, err)
+	}
+}
