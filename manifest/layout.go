@@ -15,6 +15,8 @@ const (
 	CheckpointPrefix = "checkpoint/"
 	// BoundaryPrefix is where collected numbers are announced.
 	BoundaryPrefix = "boundary/"
+	// ReaderPrefix is where readers say which version they still need.
+	ReaderPrefix = "readers/"
 	// TablePrefix is where physical table versions live.
 	TablePrefix = "tables/"
 )

@@ -77,8 +77,8 @@ func (s *Store) create(ctx context.Context, st *State, p Publication) (pub Publi
 	if err != nil {
 		return Published{}, false, err
 	}
-	won, _, err = objstore.Settle(ctx, s.bucket, Key(b.Number), raw, b.Attempt,
-		objstore.Patience{Bound: s.opt.Resolve, Now: s.opt.Now, Sleep: s.opt.Sleep})
+	began := s.opt.Now()
+	won, _, err = objstore.Settle(ctx, s.bucket, Key(b.Number), raw, b.Attempt, s.patience())
 	if err != nil || !won {
 		return Published{}, false, err
 	}
@@ -89,18 +89,11 @@ func (s *Store) create(ctx context.Context, st *State, p Publication) (pub Publi
 		return Published{}, false, fmt.Errorf("publication %d: %w: boundary not readable: %w", b.Number, ErrUnknown, err)
 	}
 	if collected {
-		return Published{}, false, s.reload(ctx)
+		_, err := s.restart(ctx)
+		return Published{}, false, err
 	}
-	s.learn(next)
+	s.learn(next, began) // the number after this one cannot be older than it
 	return Published{Version: b.Number, State: next, Batch: b, CheckpointErr: s.checkpoint(ctx, next)}, true, nil
-}
-
-// collected reports whether a boundary above v was announced.
-func (s *Store) collected(ctx context.Context, v Version) (bool, error) {
-	for _, err := range s.bucket.List(ctx, BoundaryPrefix, BoundaryKey(v)) {
-		return err == nil, err
-	}
-	return false, nil
 }
 
 // checkpoint writes the full state when it is due, so that a cold reader's cost

@@ -27,6 +27,9 @@ type Options struct {
 	Rebase int
 	// Resolve bounds how long a lost answer is pursued before ErrUnknown. Default 15 s.
 	Resolve time.Duration
+	// Horizon is for how long a reader that has seen the end of the line need not
+	// ask whether it was collected meanwhile. Default and most MinAge/2.
+	Horizon time.Duration
 	// CheckpointEvery is how many publications lie between two full states. Default 64.
 	CheckpointEvery uint64
 }
@@ -47,6 +50,9 @@ func (o Options) withDefaults() Options {
 	if o.Resolve == 0 {
 		o.Resolve = 15 * time.Second
 	}
+	if o.Horizon <= 0 || o.Horizon > MinAge/2 {
+		o.Horizon = MinAge / 2
+	}
 	if o.CheckpointEvery == 0 {
 		o.CheckpointEvery = 64
 	}
@@ -62,7 +68,8 @@ type Store struct {
 	line line // this process's publications that wait for their batch
 
 	mu    sync.Mutex
-	state *State // the newest state seen; only ever moves forward
+	state *State    // the newest state seen; only ever moves forward
+	sure  time.Time // when the number after it was last known not to be collected
 }
 
 // Open reads the root's identity and its newest state. ErrNoStore when the root
@@ -77,7 +84,7 @@ func Open(ctx context.Context, b objstore.Bucket, opt Options) (*Store, error) {
 	}
 	s := &Store{bucket: b, opt: opt.withDefaults(), id: id}
 	s.state = s.origin()
-	if err := s.reload(ctx); err != nil {
+	if _, err := s.restart(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -102,30 +109,23 @@ func (s *Store) View() *State {
 	return s.state
 }
 
-func (s *Store) learn(st *State) {
+// view returns the newest state and when it was last sure.
+func (s *Store) view() (*State, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if st.Version > s.state.Version {
-		s.state = st
-	}
+	return s.state, s.sure
 }
 
-// Latest asks for the next number until there is none and returns the newest
-// state: one request when nothing happened.
-func (s *Store) Latest(ctx context.Context) (*State, error) {
-	st := s.View()
-	for {
-		b, digest, err := s.read(ctx, st.Version+1)
-		if errors.Is(err, objstore.ErrNotFound) {
-			return st, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if st, err = Apply(st, b, digest); err != nil {
-			return nil, err
-		}
-		s.learn(st)
+// learn takes a state over, unless a newer one is known. At the time sure the
+// number after it had never been created.
+func (s *Store) learn(st *State, sure time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case st.Version > s.state.Version:
+		s.state, s.sure = st, sure
+	case st.Version == s.state.Version && sure.After(s.sure):
+		s.sure = sure
 	}
 }
 
@@ -142,34 +142,4 @@ func (s *Store) read(ctx context.Context, v Version) (*Batch, string, error) {
 		return nil, "", fmt.Errorf("read publication %d: %w", v, err)
 	}
 	return DecodeBatch(key, o.Body)
-}
-
-// reload starts from the newest checkpoint, as a process that knows nothing.
-func (s *Store) reload(ctx context.Context) error {
-	newest := ""
-	for e, err := range s.bucket.List(ctx, CheckpointPrefix, "") {
-		if err != nil {
-			return fmt.Errorf("list checkpoints: %w", err)
-		}
-		newest = e.Key
-	}
-	if newest != "" {
-		o, err := s.bucket.Get(ctx, newest)
-		if err != nil {
-			return fmt.Errorf("read the newest checkpoint: %w", err)
-		}
-		st, err := DecodeCheckpoint(newest, o.Body)
-		if err != nil {
-			return err
-		}
-		if st.Store != s.id.UID {
-			return &IdentityError{
-				Why:  fmt.Sprintf("%s belongs to store %s, the root says %s", newest, st.Store, s.id.UID),
-				Hint: "the root was swapped or mixed with another one: restore the right objects",
-			}
-		}
-		s.learn(st)
-	}
-	_, err := s.Latest(ctx)
-	return err
 }
