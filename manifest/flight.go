@@ -22,19 +22,22 @@ import (
 type flight struct {
 	s       *Store
 	members []*request
-	fresh   bool // the state is as new as the last answer
+	fresh   bool // the state was read after every member came
 }
 
 // fly carries everybody in line, and everybody who joins meanwhile.
 func (s *Store) fly() {
-	for f := (&flight{s: s}); ; {
-		f.members = s.line.board(f.members)
+	f := &flight{s: s}
+	for {
+		before := len(f.members)
+		if f.members = s.line.board(f.members); len(f.members) > before {
+			// Whoever boards now may have come after the last answer was on its way.
+			f.fresh = false
+		}
 		if len(f.members) > 0 {
 			f.step()
 		} else if !s.line.more() {
 			return
-		} else {
-			f.fresh = false // whoever joined now has not waited for the last answer
 		}
 	}
 }
