@@ -4,9 +4,11 @@
 package objstoretest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -29,7 +31,7 @@ type Gateway struct {
 
 	mu       sync.Mutex
 	requests []request      // in order of arrival
-	inside   map[string]int // requests under way, by the client's host
+	inside   map[string]int // writes under way, by the client's host
 	strip    bool
 	drop     func(*http.Request) bool
 	delay    func(*http.Request) time.Duration
@@ -68,6 +70,12 @@ func NewGateway(s *Server) (*Gateway, error) {
 // then is not passed on.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	// A client that stops within a body has not asked for anything yet.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 8*objstore.MaxObject))
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	defer g.arrive(host, r)()
 	if d := g.delayOf(r); d > 0 && objstore.Sleep(r.Context(), d) != nil {
 		panic(http.ErrAbortHandler)
@@ -80,6 +88,9 @@ func (g *Gateway) arrive(host string, r *http.Request) (left func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.requests = append(g.requests, request{host, r.Method + " " + r.URL.Path})
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return func() {} // whoever does not take its answer changes nothing
+	}
 	g.inside[host]++
 	return func() {
 		g.mu.Lock()
@@ -90,7 +101,7 @@ func (g *Gateway) arrive(host string, r *http.Request) (left func()) {
 	}
 }
 
-// Inside returns how many requests of a client's host are under way.
+// Inside returns how many writes of a client's host have arrived whole and are under way.
 func (g *Gateway) Inside(host string) int { g.mu.Lock(); defer g.mu.Unlock(); return g.inside[host] }
 
 // Requests returns what arrived so far, as "PUT /bucket/key".
