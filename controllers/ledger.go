@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/recovery"
 )
 
 // ledger remembers what is pending in each store, as far as this process has seen
@@ -28,6 +29,8 @@ type pending struct {
 	name      types.NamespacedName // of the RecoverySidecar; empty: none yet
 	operation manifest.OperationID
 	writer    manifest.WriterID // empty: the object cannot be read
+	// sidecar is what was read; it never changes, and is kept until it is dealt with.
+	sidecar *recovery.Sidecar
 	// first is when this process first saw it.
 	first time.Time
 	// detected is when its writer was first suspected; zero: never.
@@ -56,6 +59,9 @@ func (l *ledger) note(store types.UID, p pending, now time.Time) pending {
 	}
 	if p.writer != "" {
 		is.writer, is.operation = p.writer, p.operation
+	}
+	if p.sidecar != nil {
+		is.sidecar = p.sidecar
 	}
 	if is.detected.IsZero() {
 		is.detected = p.detected

@@ -117,7 +117,7 @@ func (r *RecoverySidecarReconciler) recover(ctx context.Context, root *Root, rsc
 	if known.writer != "" {
 		authority, p.verdict = r.streams.Permit(root, known, known.first)
 	}
-	p.report, p.err = root.Recoverer.Recover(ctx, key, authority)
+	p.report, p.err = root.Recoverer.RecoverRead(ctx, key, known.sidecar, authority)
 	if root.away.note(p.err, r.opt.Now()) {
 		r.stores.up(root.Store, normal, 0)
 	}
@@ -149,7 +149,7 @@ func (r *RecoverySidecarReconciler) whose(ctx context.Context, root *Root, rsc *
 	s, err := recovery.Get(ctx, root.Bucket, key)
 	switch {
 	case err == nil:
-		return r.ledger.note(root.UID, pending{key: key, writer: s.Writer, operation: s.Operation}, now), nil
+		return r.ledger.note(root.UID, pending{key: key, writer: s.Writer, operation: s.Operation, sidecar: s}, now), nil
 	case errors.Is(err, objstore.ErrNotFound), recovery.IsUnreadable(err):
 		return known, nil
 	default:

@@ -95,7 +95,7 @@ func (s *sweeper) one(ctx context.Context, root *Root, key string, detected time
 	}
 	p := pending{key: key, name: name, detected: detected}
 	if err == nil {
-		p.writer, p.operation = sc.Writer, sc.Operation
+		p.writer, p.operation, p.sidecar = sc.Writer, sc.Operation, sc
 	}
 	p = s.ledger.note(root.UID, p, now)
 	if complete { // it came back: from a restored bucket, or the delete was lost

@@ -21,8 +21,8 @@ type Publication struct {
 // Admit checks a publication against a state and returns the entries that are
 // left to publish. It is pure; Publish runs it again after every re-base. The
 // order of the checks is part of the protocol: is the operation already decided,
-// is the epoch still the publisher's, are the pins as expected. (Pins first
-// would tell "failed" to the owner of a published operation.)
+// is the epoch still the publisher's, does the lock let it through, are the pins
+// as expected. (Pins first would tell "failed" to the owner of a published operation.)
 //
 // No entries and no error mean that there is nothing left to do.
 func Admit(s *State, p Publication) ([]Entry, error) {
@@ -68,6 +68,8 @@ func (s *State) check(e *Entry, by Publisher) (done bool, err error) {
 		if s.Version != e.Base {
 			return false, adoptError(s.Version, e.Base)
 		}
+	case KindLock, KindExtend, KindRelease, KindExpire:
+		return s.checkLock(e)
 	case KindAnchor:
 	case KindAnnounce:
 		return e.LowWater <= s.Announced, nil
@@ -105,8 +107,11 @@ func (s *State) checkOutcome(e *Entry, by Publisher) error {
 	default:
 		return fmt.Errorf("a publisher of role %q decides no operation", by.Role)
 	}
-	if e.Kind == KindAbandon {
+	if e.Kind == KindAbandon { // a control entry
 		return nil
+	}
+	if !s.Lock.admits(e) {
+		return &LockedError{*s.Lock}
 	}
 	for _, c := range e.Tables {
 		if actual := s.Ref(c.Table); actual != c.Expected {

@@ -87,6 +87,12 @@ func TestACollectionStopsAtTheOldestUnfinishedOperation(t *testing.T) {
 	r.history(s, by, "t", 99)
 	before := s.View()
 	orphan, effect := r.effect("t", 200, "ORPHAN"), r.effect("t", 200, "UNFINISHED")
+	newest := before.Tables["t"]
+	parts := []string{manifest.TableKey("t", newest.Number, newest.Operation) + ".part-0001", effect + ".part-0001", orphan + ".part-0001"}
+	for _, key := range parts {
+		_, err := r.disk.PutIfAbsent(t.Context(), key, nil, "x")
+		must(t, err)
+	}
 	foreign := "tables/t/written-by-hand"
 	_, err := r.disk.PutIfAbsent(t.Context(), foreign, nil, "x")
 	must(t, err)
@@ -116,6 +122,9 @@ func TestACollectionStopsAtTheOldestUnfinishedOperation(t *testing.T) {
 		t.Errorf("the state at the base: %v", err)
 	}
 	left := r.keys("")
+	if !slices.Contains(left, parts[0]) || !slices.Contains(left, parts[1]) || slices.Contains(left, parts[2]) {
+		t.Errorf("parts live and die with their version: %q", left)
+	}
 	if slices.Contains(left, orphan) || !slices.Contains(left, effect) || !slices.Contains(left, foreign) || !slices.Equal(c.Foreign, []string{foreign}) {
 		t.Errorf("orphan %v, unfinished %v, foreign %v", slices.Contains(left, orphan), slices.Contains(left, effect), c.Foreign)
 	}
@@ -127,7 +136,7 @@ func TestACollectionStopsAtTheOldestUnfinishedOperation(t *testing.T) {
 			t.Errorf("version %d names %s, which is gone", v, key)
 		}
 	}
-	if n := len(r.keys("tables/t/")); n != 61+1+1 { // pins of versions 40 to 100, the effect, the foreign one
+	if n := len(r.keys("tables/t/")); n != 61+1+1+2 { // pins of versions 40 to 100, the effect, the foreign one, parts
 		t.Errorf("%d table versions are left", n)
 	}
 	var gone *manifest.CollectedError

@@ -3,6 +3,8 @@
 
 package manifest
 
+import "time"
+
 // Kind is what an entry does. The words are on disk: never rename one.
 type Kind string
 
@@ -24,6 +26,14 @@ const (
 	KindAnnounce Kind = "announce"
 	// KindTrim drops the recent operations that were decided before its low-water.
 	KindTrim Kind = "trim"
+	// KindLock takes the write lock, or makes the own one Frozen.
+	KindLock Kind = "lock"
+	// KindExtend moves the end of the lock to later.
+	KindExtend Kind = "extend"
+	// KindRelease ends the lock, by its owner.
+	KindRelease Kind = "release"
+	// KindExpire ends a lock whose time is over, by anybody.
+	KindExpire Kind = "expire"
 	// KindAnchor raises the remembered head of the audit chain; the batch carries it.
 	KindAnchor Kind = "anchor"
 )
@@ -102,6 +112,12 @@ type Entry struct {
 	Tables    []Change `json:"tables,omitempty"`
 	// Claimant of a claim or an adoption.
 	Claimant *Claimant `json:"claimant,omitempty"`
+	// Lock of an entry about the lock: its terms, or its owner and what changes.
+	Lock *Lock `json:"lock,omitempty"`
+	// LockOwner is the lock that a table entry presents, or that expires.
+	LockOwner string `json:"lockOwner,omitempty"`
+	// Date is the answer of object storage that shows that a lock is over.
+	Date time.Time `json:"date,omitzero"`
 	// LowWater of an announcement or a trim.
 	LowWater Version `json:"lowWater,omitempty"`
 }

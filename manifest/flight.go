@@ -118,6 +118,13 @@ func (b *boarding) publication() Publication {
 // admit decides which members may be in the next batch, and tells those that st
 // refuses. What a neighbour in the batch makes impossible waits for its outcome.
 func (f *flight) admit(st *State) (b boarding) {
+	seen := st
+	if over := f.s.expired(st); over != nil {
+		// Who first sees that a lock is over says so, in front of what is its own.
+		b.entries = []Entry{*over}
+		st = st.cow()
+		st.extend(b.entries, f.members[0].pub.By, st.Version+1)
+	}
 	work := st.cow()
 	for _, r := range f.members {
 		if err := context.Cause(r.ctx); err != nil {
@@ -143,7 +150,7 @@ func (f *flight) admit(st *State) (b boarding) {
 		if err != nil {
 			r.settle(Published{}, err)
 		} else {
-			r.settle(Published{State: st}, nil)
+			r.settle(Published{State: seen}, nil)
 		}
 	}
 	return b
@@ -174,7 +181,11 @@ func (f *flight) again(lost []*request) (left []*request) {
 }
 
 func (f *flight) refresh(ctx context.Context) {
-	if _, err := f.s.Latest(ctx); err != nil {
+	st, err := f.s.Latest(ctx)
+	if err == nil && st.Lock != nil {
+		err = f.s.askDate(ctx) // is it over?
+	}
+	if err != nil {
 		f.tell(f.members, Published{}, err)
 		f.members = nil
 	}
@@ -199,6 +210,9 @@ func (f *flight) pause(ctx context.Context) {
 
 func (f *flight) tell(to []*request, pub Published, err error) {
 	for _, r := range to {
+		if pub.Version != 0 {
+			pub.Attempts = r.lost + 1
+		}
 		r.settle(pub, err)
 	}
 }

@@ -52,3 +52,15 @@ func ParseTableKey(key string) (t TableID, number uint64, op OperationID, ok boo
 	}
 	return TableID(table), uint64(v), OperationID(name[21:]), true
 }
+
+// VersionKey returns the name of the table version that an object belongs to, and
+// its operation: the version's own object, or one of its parts, whose names are
+// the version's, a dot, and anything ("….part-0001"). They live and die with it.
+// ok is false for any other name.
+func VersionKey(key string) (version string, op OperationID, ok bool) {
+	dir := strings.LastIndexByte(key, '/')
+	name, _, _ := strings.Cut(key[dir+1:], ".")
+	version = key[:dir+1] + name
+	_, _, op, ok = ParseTableKey(version)
+	return version, op, ok
+}

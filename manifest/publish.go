@@ -18,6 +18,8 @@ type Published struct {
 	State *State
 	// Batch as it was written; nil when nothing was left to publish.
 	Batch *Batch
+	// Attempts is how many numbers were tried for it; 0 when nothing was left to publish.
+	Attempts int
 	// CheckpointErr says why the full state due at this version was not written.
 	// The publication stands; the next one that is due writes another.
 	CheckpointErr error

@@ -40,6 +40,9 @@ type State struct {
 	LowWater  Version   `json:"lowWater,omitempty"`
 	Announced Version   `json:"announced,omitempty"`
 	Head      ChainHead `json:"head,omitzero"`
+	// Lock is the write lock; nil when nobody holds it.
+	Lock      *Lock      `json:"lock,omitempty"`
+	EndedLock *EndedLock `json:"endedLock,omitempty"`
 
 	index map[OperationID]int // position in Outcomes
 	owned uint8               // which maps are no other state's
@@ -175,11 +178,14 @@ func (s *State) applyEntry(e *Entry, b *Batch) {
 		}
 	case KindAdopt:
 		s.Generation++
+		s.unlock(KindAdopt, b.Number) // its owner was elsewhere
 		s.Claimant = e.Claimant
 		s.own(ownsWriters)
 		for w, ep := range s.Writers {
 			s.Writers[w] = Epoch{Number: ep.Number + 1}
 		}
+	case KindLock, KindExtend, KindRelease, KindExpire:
+		s.applyLock(e, b.Number)
 	case KindAnnounce:
 		s.Announced = max(s.Announced, e.LowWater)
 	case KindTrim:

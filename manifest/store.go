@@ -61,7 +61,7 @@ func (o Options) withDefaults() Options {
 
 // Store reads and extends one manifest. It is safe for concurrent use.
 type Store struct {
-	bucket objstore.Bucket
+	bucket *dated
 	opt    Options
 	id     Identity
 
@@ -82,7 +82,7 @@ func Open(ctx context.Context, b objstore.Bucket, opt Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{bucket: b, opt: opt.withDefaults(), id: id}
+	s := &Store{bucket: &dated{Bucket: b}, opt: opt.withDefaults(), id: id}
 	s.state = s.origin()
 	if _, err := s.restart(ctx); err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (s *Store) origin() *State {
 func (s *Store) Identity() Identity { return s.id }
 
 // Bucket returns the root's bucket.
-func (s *Store) Bucket() objstore.Bucket { return s.bucket }
+func (s *Store) Bucket() objstore.Bucket { return s.bucket.Bucket }
 
 // View returns the newest state seen so far; it makes no request.
 func (s *Store) View() *State {

@@ -32,18 +32,20 @@ func (c *collection) tables(ctx context.Context) error {
 		return err
 	}
 	for _, e := range listed {
-		_, _, op, ok := ParseTableKey(e.Key)
+		version, op, ok := VersionKey(e.Key)
 		switch {
 		case !ok:
 			c.Foreign = append(c.Foreign, e.Key)
 			continue
-		case unfinished[op] || named[e.Key]:
+		case unfinished[op] || named[version]:
 			continue
 		}
 		if err := c.remove(ctx, e.Key); err != nil {
 			return err
 		}
-		c.Versions, c.Bytes = c.Versions+1, c.Bytes+e.Size
+		if c.Bytes += e.Size; version == e.Key {
+			c.Versions++
+		}
 	}
 	return nil
 }

@@ -50,8 +50,13 @@ func (r *Recoverer) decide(ctx context.Context, rep *Report, o *Observation) (ag
 		return false, err
 	}
 	pub, err := r.m.Publish(ctx, manifest.Publication{By: r.publisher(), Entries: entries, Head: head})
-	if _, decided := manifest.AsDecided(err); decided || manifest.IsMismatch(err) || isTrimmed(err) {
+	if _, decided := manifest.AsDecided(err); decided || manifest.IsMismatch(err) || isTrimmed(err) || errors.Is(err, manifest.ErrWriterLive) {
 		return true, nil
+	}
+	var locked *manifest.LockedError
+	if errors.As(err, &locked) {
+		rep.Verdict = Verdict{Defer, ReasonFrozen, err.Error()}
+		return false, nil
 	}
 	if errors.Is(err, manifest.ErrContention) {
 		rep.Verdict = Verdict{Defer, ReasonContention, err.Error()}

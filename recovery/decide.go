@@ -90,6 +90,7 @@ const (
 	ReasonMalformed      Reason = "Malformed"
 	ReasonNewerFormat    Reason = "NewerFormat"
 	ReasonContention     Reason = "Contention"
+	ReasonFrozen         Reason = "StoreFrozen"
 	ReasonUnknownOutcome Reason = "UnknownOutcome"
 )
 

@@ -90,19 +90,33 @@ func NewRecoverer(m *manifest.Store, trail Trail, opt RecovererOptions) *Recover
 // are what the state says. An error is a request that failed or an answer that
 // stayed lost; the sidecar is kept, and the next pass observes again.
 func (r *Recoverer) Recover(ctx context.Context, key string, a Authority) (Report, error) {
+	return r.RecoverRead(ctx, key, nil, a)
+}
+
+// RecoverRead is Recover for a sidecar that the caller has just read under this
+// key; nil: it was not read. A sidecar never changes, so a read is saved.
+//
+// The first look takes the manifest as it is remembered, which saves another: what
+// is decided on it counts only by a publication, and that finds out. Whatever is
+// done without a publication is done after a look that asked.
+func (r *Recoverer) RecoverRead(ctx context.Context, key string, s *Sidecar, a Authority) (Report, error) {
 	rep := Report{Key: key, Operation: Listed{Key: key}.Operation()}
-	for range r.opt.Attempts {
-		s, err := Get(ctx, r.b, key)
-		switch {
-		case errors.Is(err, objstore.ErrNotFound):
-			return r.litter(ctx, rep)
-		case IsUnreadable(err):
-			return refuse(rep, err), nil
-		case err != nil:
-			return rep, fmt.Errorf("read sidecar: %w", err)
+	asked := false
+	for lost := 0; lost < r.opt.Attempts; {
+		if s == nil || asked {
+			var err error
+			s, err = Get(ctx, r.b, key)
+			switch {
+			case errors.Is(err, objstore.ErrNotFound):
+				return r.litter(ctx, rep)
+			case IsUnreadable(err):
+				return refuse(rep, err), nil
+			case err != nil:
+				return rep, fmt.Errorf("read sidecar: %w", err)
+			}
 		}
 		rep.Sidecar, rep.Operation = s, s.Operation
-		o, err := observe(ctx, r.m, s)
+		o, err := observe(ctx, r.m, s, asked)
 		if IsUnreadable(err) {
 			return refuse(rep, err), nil
 		}
@@ -110,12 +124,18 @@ func (r *Recoverer) Recover(ctx context.Context, key string, a Authority) (Repor
 			return rep, err
 		}
 		c := Classify(o)
-		rep.Phase, rep.Class, rep.Verdict, rep.Outcome = c.Phase, c.Worst, Decide(o, c, a), o.Outcome
+		v := Decide(o, c, a)
+		if !asked && v.Decision != RollForward && v.Decision != Abandon {
+			asked = true
+			continue
+		}
+		rep.Phase, rep.Class, rep.Verdict, rep.Outcome = c.Phase, c.Worst, v, o.Outcome
 		failpoint.Here(failpoint.RecoveryObserved)
 		again, err := r.apply(ctx, &rep, o)
 		if err != nil || !again {
 			return rep, err
 		}
+		asked, lost = true, lost+1
 	}
 	rep.Verdict = Verdict{Defer, ReasonContention, fmt.Sprintf("lost %d races to other publications; the next pass goes on", r.opt.Attempts)}
 	return rep, nil

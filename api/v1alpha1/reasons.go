@@ -94,6 +94,7 @@ const (
 	ReasonMalformed         = "Malformed"
 	ReasonNewerFormat       = "NewerFormat"
 	ReasonContention        = "Contention"
+	ReasonStoreFrozen       = "StoreFrozen"
 	ReasonUnknownOutcome    = "UnknownOutcome"
 )
 
@@ -201,5 +202,6 @@ var Explanations = []Explanation{
 	{ReasonMalformed, "The object cannot be read as a sidecar, or its name is not its operation's.", "Restore it from a copy, or delete it when its writer is known to have finished; other operations go on."},
 	{ReasonNewerFormat, "The object was written by a newer salvor.", "Upgrade salvor; the object is kept."},
 	{ReasonContention, "Other publications won every race of this pass; the next one goes on.", ""},
+	{ReasonStoreFrozen, "The store is frozen for maintenance; the operation is published when the lock has ended.", "Nothing, or release the lock: salvor manifest thaw."},
 	{ReasonUnknownOutcome, "An answer stayed lost, so the outcome is not known; it is read again.", ""},
 }

@@ -23,10 +23,13 @@ func newManifestCommand() *cobra.Command {
 	f := &rootFlags{}
 	cmd := &cobra.Command{
 		Use:   "manifest",
-		Short: "Look at what a store is, and take over a restored or moved root",
+		Short: "Look at what a store is, check it, cut its history, take over a restored root",
 	}
 	f.addTo(cmd)
-	cmd.AddCommand(newManifestShowCommand(f), newManifestLogCommand(f), newManifestAdoptCommand(f))
+	cmd.AddCommand(
+		newManifestShowCommand(f), newManifestLogCommand(f), newManifestDiffCommand(f), newManifestVerifyCommand(f),
+		newManifestGCCommand(f), newManifestAdoptCommand(f), newManifestThawCommand(f),
+	)
 	return cmd
 }
 
@@ -49,6 +52,9 @@ func newManifestShowCommand(f *rootFlags) *cobra.Command {
 
 func printState(w io.Writer, st *manifest.State) {
 	fmt.Fprintf(w, "store %s, version %d, generation %d, claimed by %s\n", st.Store, st.Version, st.Generation, st.Claimant)
+	if st.Lock != nil {
+		fmt.Fprintln(w, "locked:", printLock(st.Lock))
+	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "\nTABLE\tVERSION\tOPERATION\tLOG POSITION")
 	for _, t := range slices.Sorted(maps.Keys(st.Tables)) {

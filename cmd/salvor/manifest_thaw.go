@@ -1,0 +1,47 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/salvor-io/salvor/manifest"
+)
+
+func newManifestThawCommand(f *rootFlags) *cobra.Command {
+	var owner string
+	cmd := &cobra.Command{
+		Use:   "thaw",
+		Short: "Release a store's write lock, without the operator",
+		Long: `Publishes the release of the write lock with your own credentials. Name the owner
+that 'salvor manifest show' tells: a lock that somebody else has taken meanwhile
+is not touched. A lock whose time is over needs no thaw: whoever publishes next
+ends it.`,
+		Example: `  salvor manifest thaw --root s3://stores/orders --owner 6f0f2d0c-93a8-4f62-a2ab-0f51f1d8a1c2`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			m, err := f.manifest(cmd.Context())
+			if err != nil {
+				return err
+			}
+			by := manifest.Publisher{Role: manifest.RoleOperator, Process: manifest.ProcessID(newID())}
+			pub, err := m.Release(cmd.Context(), by, owner)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "thawed at version %d; writers go on by themselves\n", pub.Version)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&owner, "owner", "", "who holds the lock (required)")
+	must(cmd.MarkFlagRequired("owner"))
+	return cmd
+}
+
+func printLock(l *manifest.Lock) string {
+	return fmt.Sprintf("%s since version %d, until %s, by %s: %s", l.Mode, l.Version, l.Until.UTC().Format(time.RFC3339), l.Owner, l.Reason)
+}

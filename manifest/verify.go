@@ -1,0 +1,295 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/objstore/envelope"
+)
+
+// Defect is what is wrong with an object. The words are shown; never rename one.
+type Defect string
+
+// The defects.
+const (
+	// Missing: an object that others need is not there.
+	Missing Defect = "Missing"
+	// Unreadable: not a salvor object of this kind and format, or damaged.
+	Unreadable Defect = "Unreadable"
+	// Foreign: it belongs to another store, or to another history of this one.
+	Foreign Defect = "Foreign"
+	// Contradiction: it says what an earlier publication excludes.
+	Contradiction Defect = "Contradiction"
+)
+
+// Problem is one object that is not as it should be, and what to do.
+type Problem struct {
+	Key    string `json:"key"`
+	Defect Defect `json:"defect"`
+	Detail string `json:"detail"`
+	Remedy string `json:"remedy"`
+}
+
+// String is the problem in a sentence.
+func (p Problem) String() string {
+	return fmt.Sprintf("%s: %s: %s: %s", p.Key, p.Defect, p.Detail, p.Remedy)
+}
+
+// Verification is what Verify found.
+type Verification struct {
+	Store        string    `json:"store"`
+	First        Version   `json:"first"` // the oldest version that can be read
+	Newest       Version   `json:"newest"`
+	Publications int       `json:"publications"`
+	Checkpoints  int       `json:"checkpoints"`
+	Tables       int       `json:"tables"` // of the newest version, whose objects were looked at
+	Problems     []Problem `json:"problems"`
+}
+
+// VerifyOptions says how close to look.
+type VerifyOptions struct {
+	// Deep reads every table version whole, and not only its first line.
+	Deep bool
+	// Progress is called now and then. May be nil.
+	Progress func(done string)
+}
+
+const restore = "restore this object from a copy or an older bucket version"
+
+// Verify reads the manifest from the boundary on and the table versions that its
+// newest version names, and reports every object that is not as it should be. It
+// changes nothing. An error says that it could not look.
+func Verify(ctx context.Context, b objstore.Bucket, opt VerifyOptions) (*Verification, error) {
+	if opt.Progress == nil {
+		opt.Progress = func(string) {}
+	}
+	id, err := ReadIdentity(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	v := &verifier{s: &Store{bucket: &dated{Bucket: b}, id: id}, opt: opt, Verification: Verification{Store: id.UID, Problems: []Problem{}}}
+	if err := v.line(ctx); err != nil {
+		return nil, err
+	}
+	if err := v.versions(ctx); err != nil {
+		return nil, err
+	}
+	return &v.Verification, nil
+}
+
+type verifier struct {
+	s   *Store
+	opt VerifyOptions
+	Verification
+	checkpoints map[Version]bool
+	st          *State // nil after a publication that cannot be read
+	digest      string // of the publication before; "" when unknown
+	decided     map[OperationID]Version
+}
+
+func (v *verifier) problem(key string, d Defect, detail, remedy string) {
+	v.Problems = append(v.Problems, Problem{key, d, detail, remedy})
+}
+
+// line walks the publications that count.
+func (v *verifier) line(ctx context.Context) error {
+	have, err := v.s.numbers(ctx, CheckpointPrefix)
+	if err != nil {
+		return err
+	}
+	v.checkpoints, v.decided = map[Version]bool{}, map[OperationID]Version{}
+	for _, c := range have {
+		v.checkpoints[c] = true
+	}
+	bound, err := v.s.Boundary(ctx)
+	if err != nil {
+		return err
+	}
+	if v.st = v.s.origin(); bound > 1 {
+		v.st = nil
+		v.start(ctx, have)
+	}
+	listed, err := v.s.numbers(ctx, Prefix)
+	if err != nil {
+		return err
+	}
+	next := v.First + 1
+	for _, n := range listed {
+		if n < next { // below the boundary: litter of a collector or of a sleeper
+			continue
+		}
+		for ; next < n; next++ {
+			v.problem(Key(next), Missing, fmt.Sprintf("there is a publication %d", n), restore)
+			v.st, v.digest = nil, ""
+		}
+		if err := v.publication(ctx, n); err != nil {
+			return err
+		}
+		v.Newest, next = n, n+1
+		v.opt.Progress(fmt.Sprintf("publication %d of %d", n, listed[len(listed)-1]))
+	}
+	return nil
+}
+
+// start begins at the oldest checkpoint: what is before it is collected.
+func (v *verifier) start(ctx context.Context, have []Version) {
+	if len(have) == 0 {
+		v.problem(CheckpointPrefix, Missing, "publications were collected, and there is no checkpoint to start from", restore)
+		return
+	}
+	v.First, v.Newest = have[0], have[0]
+	st, err := v.s.readCheckpoint(ctx, CheckpointKey(have[0]))
+	if err != nil {
+		v.unreadable(CheckpointKey(have[0]), err)
+		return
+	}
+	v.st, v.digest = st, st.Digest
+	v.Checkpoints++
+	for _, o := range st.Outcomes {
+		v.decided[o.Operation] = o.Version
+	}
+}
+
+func (v *verifier) unreadable(key string, err error) {
+	var id *IdentityError
+	if errors.As(err, &id) {
+		v.problem(key, Foreign, id.Why, id.Hint)
+		return
+	}
+	v.problem(key, Unreadable, err.Error(), restore)
+}
+
+func (v *verifier) publication(ctx context.Context, n Version) error {
+	key := Key(n)
+	o, err := v.s.bucket.Get(ctx, key)
+	if err != nil {
+		return fmt.Errorf("read publication %d: %w", n, err)
+	}
+	b, digest, err := DecodeBatch(key, o.Body)
+	if err != nil {
+		v.unreadable(key, err)
+		v.st, v.digest = nil, ""
+		return v.resume(ctx, n)
+	}
+	v.Publications++
+	switch {
+	case b.Store != v.Store:
+		v.problem(key, Foreign, "it belongs to store "+b.Store, "the root was mixed with another one: restore the right objects")
+	case v.digest != "" && b.Parent != v.digest:
+		v.problem(key, Foreign, fmt.Sprintf("it follows another publication %d than the one that is here", n-1),
+			"the root was restored from a copy while somebody published: stop the writers and run `salvor manifest adopt`")
+	}
+	for _, e := range b.Entries {
+		if e.Operation == "" {
+			continue
+		}
+		if first, ok := v.decided[e.Operation]; ok {
+			v.problem(key, Contradiction, fmt.Sprintf("it decides operation %s, which publication %d decided", e.Operation, first),
+				"the first entry counts; a publisher does not follow the protocol: find out who")
+			continue
+		}
+		v.decided[e.Operation] = n
+	}
+	if v.st != nil {
+		if v.st, err = Apply(v.st, b, digest); err != nil {
+			v.st = nil // said above
+		}
+	}
+	v.digest = digest
+	return v.resume(ctx, n)
+}
+
+// resume compares the checkpoint at n with what was read, or goes on from it.
+func (v *verifier) resume(ctx context.Context, n Version) error {
+	if !v.checkpoints[n] {
+		return nil
+	}
+	key := CheckpointKey(n)
+	o, err := v.s.bucket.Get(ctx, key)
+	if err != nil {
+		return fmt.Errorf("read checkpoint %d: %w", n, err)
+	}
+	st, err := DecodeCheckpoint(key, o.Body)
+	switch {
+	case err != nil:
+		v.problem(key, Unreadable, err.Error(), "delete it: readers start from an older one, and the next is written by itself")
+		return nil
+	case st.Store != v.Store:
+		v.problem(key, Foreign, "it belongs to store "+st.Store, "delete it: readers start from an older one")
+		return nil
+	}
+	v.Checkpoints++
+	if v.st == nil {
+		v.st, v.digest = st, st.Digest
+		return nil
+	}
+	want, err := EncodeCheckpoint(v.st)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(want, o.Body) {
+		v.problem(key, Contradiction, "it is not what the publications up to it say", "delete it: readers start from an older one")
+	}
+	return nil
+}
+
+// versions looks at the table versions that the newest version names.
+func (v *verifier) versions(ctx context.Context) error {
+	if v.st == nil {
+		v.problem(Key(v.Newest), Unreadable, "the newest version cannot be told: its tables were not looked at", "mend the objects above first")
+		return nil
+	}
+	for t, pin := range v.st.Tables {
+		key := TableKey(t, pin.Number, pin.Operation)
+		v.Tables++
+		v.opt.Progress(fmt.Sprintf("table %d of %d", v.Tables, len(v.st.Tables)))
+		err := v.version(ctx, key, pin)
+		switch {
+		case gone(err):
+			v.problem(key, Missing, fmt.Sprintf("version %d names it as table %s", v.Newest, t), restore)
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *verifier) version(ctx context.Context, key string, pin Pin) error {
+	var raw []byte
+	var err error
+	if v.opt.Deep {
+		var o objstore.Object
+		o, err = v.s.bucket.Get(ctx, key)
+		raw = o.Body
+	} else {
+		raw, err = v.s.bucket.GetRange(ctx, key, 0, envelope.HeaderMax)
+	}
+	if err != nil {
+		return err
+	}
+	h, body, err := envelope.ParseHeader(raw)
+	if err != nil {
+		v.problem(key, Unreadable, err.Error(), restore)
+		return nil
+	}
+	if pin.Digest != "" && h.Digest != pin.Digest {
+		v.problem(key, Contradiction, fmt.Sprintf("it has %s, the manifest names %s", short(h.Digest), short(pin.Digest)), restore)
+	}
+	if v.opt.Deep && envelope.Digest(raw[body:]) != h.Digest {
+		v.problem(key, Unreadable, "its body is not the one that its first line names", restore)
+	}
+	return nil
+}
+
+// short is a digest as people compare it.
+func short(digest string) string {
+	_, hex, _ := strings.Cut(digest, ":")
+	return "sha256:" + hex[:min(len(hex), 12)]
+}
