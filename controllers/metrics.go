@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/salvor-io/salvor/manifest"
 )
 
 // meters are what this operator counts. Alerts and dashboards name them:
@@ -21,6 +23,9 @@ type meters struct {
 	streams    prometheus.Gauge
 	isolated   prometheus.Gauge
 	sweeps     *prometheus.CounterVec
+
+	collections *prometheus.CounterVec
+	reclaimed   prometheus.Counter
 }
 
 // newMeters registers the meters; nil keeps them to itself.
@@ -57,9 +62,15 @@ func newMeters(r prometheus.Registerer) *meters {
 		sweeps: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "salvor_sweeps_total", Help: "Listings of a root's pending operations, by result: ok, failed.",
 		}, []string{"result"}),
+		collections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "salvor_collections_total", Help: "Collections of a root's old history, by result: ok, failed.",
+		}, []string{"result"}),
+		reclaimed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "salvor_collected_bytes_total", Help: "Bytes of table versions that collections removed.",
+		}),
 	}
 	if r != nil {
-		r.MustRegister(m.recoveries, m.duration, m.fences, m.failures, m.pending, m.ready, m.streams, m.isolated, m.sweeps)
+		r.MustRegister(m.recoveries, m.duration, m.fences, m.failures, m.pending, m.ready, m.streams, m.isolated, m.sweeps, m.collections, m.reclaimed)
 	}
 	return m
 }
@@ -88,4 +99,15 @@ func (m *meters) swept(err error) {
 func (m *meters) forget(namespace, name string) {
 	m.pending.DeleteLabelValues(namespace, name)
 	m.ready.DeleteLabelValues(namespace, name)
+}
+
+func (m *meters) collected(c *manifest.Collected, err error) {
+	result := "ok"
+	if err != nil {
+		result = "failed"
+	}
+	m.collections.WithLabelValues(result).Inc()
+	if c != nil {
+		m.reclaimed.Add(float64(c.Bytes))
+	}
 }

@@ -34,6 +34,8 @@ type Options struct {
 	MaxStreams int
 	// SweepEvery is the time between two listings of a root. Default 10 minutes.
 	SweepEvery time.Duration
+	// CollectEvery is the time between two collections of a root's history. Default 24 h.
+	CollectEvery time.Duration
 	// OrphanAfter is how long a writer may be without a pod where its WALStore does
 	// not say. Default 5 minutes.
 	OrphanAfter time.Duration
@@ -96,7 +98,7 @@ func (o Options) withDefaults() Options {
 		p  *time.Duration
 		to time.Duration
 	}{
-		{&o.SweepEvery, 10 * time.Minute}, {&o.OrphanAfter, v1alpha1.DefaultOrphanAfter}, {&o.Retain, 24 * time.Hour},
+		{&o.SweepEvery, 10 * time.Minute}, {&o.CollectEvery, 24 * time.Hour}, {&o.OrphanAfter, v1alpha1.DefaultOrphanAfter}, {&o.Retain, 24 * time.Hour},
 		{&o.Backoff, time.Second}, {&o.BackoffMost, 5 * time.Minute}, {&o.StatusEvery, time.Second}, {&o.PassTimeout, 45 * time.Second},
 	} {
 		if *d.p == 0 {

@@ -50,6 +50,7 @@ type memory struct {
 	sweepAt    time.Time // the next listing
 	unlisted   int       // failures of it, in a row
 	listed     step
+	collecting collecting
 	applied    applied
 	told       map[string]string // the newest event's reason by action
 
@@ -112,6 +113,7 @@ func (r *WALStoreReconciler) watch(ctx context.Context, ws *v1alpha1.WALStore, r
 	}
 	if !ws.Spec.Suspend {
 		r.sweep(ctx, root, m)
+		r.collect(ctx, ws, root, m)
 	}
 	return nil
 }

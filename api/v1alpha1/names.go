@@ -31,6 +31,8 @@ const (
 	DefaultReplicas           int32 = 3
 	DefaultCheckpointInterval       = 10 * time.Second
 	DefaultOrphanAfter              = 5 * time.Minute
+	DefaultRetainVersions           = 1024
+	DefaultRetainAge                = 24 * time.Hour
 	DefaultRequestTimeout           = 10 * time.Second
 )
 

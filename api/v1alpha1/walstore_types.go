@@ -35,6 +35,11 @@ type WALStoreSpec struct {
 	// +optional
 	Recovery RecoveryPolicy `json:"recovery,omitzero"`
 
+	// Retention is how much of the root's history is kept.
+	// +kubebuilder:default={}
+	// +optional
+	Retention Retention `json:"retention,omitzero"`
+
 	// Audit is how the audit trail is signed.
 	// +required
 	Audit Audit `json:"audit"`
@@ -157,6 +162,25 @@ type RecoveryPolicy struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="orphanAfter must be between 1s and 24h"
 	OrphanAfter *metav1.Duration `json:"orphanAfter,omitempty"`
+}
+
+// Retention says how much of a root's history is kept at least. Kept in any case is
+// what a pending operation or an open reader needs, and the last hour.
+type Retention struct {
+	// Versions is how many of the newest versions of the manifest are kept.
+	// +optional
+	// +kubebuilder:default=1024
+	// +kubebuilder:validation:Minimum=16
+	Versions int64 `json:"versions,omitempty"`
+	// Age is how long a version of the manifest is kept, with the table versions that
+	// it names.
+	// +optional
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h')",message="retention.age is at least 1h: readers count on that"
+	Age *metav1.Duration `json:"age,omitempty"`
 }
 
 // Audit says how rows of the audit trail are signed.
