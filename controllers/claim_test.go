@@ -207,8 +207,11 @@ func TestARootThatChangesUnderARunningOperatorIsRefused(t *testing.T) {
 	if got := <-pods[0].commitNow("accounts"); got.err != nil {
 		t.Fatal(got.err)
 	}
-	lists := w.root.Count(fault.List)
-	eventually(t, "a sweep, which reads the publication", func() bool { return w.root.Count(fault.List) > lists+1 })
-	must(t, w.disk.Delete(w.ctx, manifest.Key(w.manifest().Version)))
+	last := w.manifest().Version
+	gate := w.root.On(fault.Get, manifest.Key(last+1)).ParkBefore()
+	_, err := gate.Await(w.ctx) // who asks for the next publication has read the last one
+	must(t, err)
+	must(t, w.disk.Delete(w.ctx, manifest.Key(last)))
+	gate.Release()
 	w.becomes("ledger", v1alpha1.ConditionReady, "False RootRestored")
 }
