@@ -257,6 +257,17 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: memory
       type:
         namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+- name: com.github.salvor-io.salvor.api.v1alpha1.Retention
+  map:
+    fields:
+    - name: age
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 24h
+    - name: versions
+      type:
+        scalar: numeric
+      default: 1024
 - name: com.github.salvor-io.salvor.api.v1alpha1.Root
   map:
     fields:
@@ -352,6 +363,10 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: recovery
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.RecoveryPolicy
+      default: {}
+    - name: retention
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.Retention
       default: {}
     - name: root
       type:

@@ -23,6 +23,8 @@ type WALStoreSpecApplyConfiguration struct {
 	Control *ControlApplyConfiguration `json:"control,omitempty"`
 	// Recovery tunes when the operator steps in.
 	Recovery *RecoveryPolicyApplyConfiguration `json:"recovery,omitempty"`
+	// Retention is how much of the root's history is kept.
+	Retention *RetentionApplyConfiguration `json:"retention,omitempty"`
 	// Audit is how the audit trail is signed.
 	Audit *AuditApplyConfiguration `json:"audit,omitempty"`
 	// Suspend stops the operator from acting on this store: nothing is recovered,
@@ -74,6 +76,14 @@ func (b *WALStoreSpecApplyConfiguration) WithControl(value *ControlApplyConfigur
 // If called multiple times, the Recovery field is set to the value of the last call.
 func (b *WALStoreSpecApplyConfiguration) WithRecovery(value *RecoveryPolicyApplyConfiguration) *WALStoreSpecApplyConfiguration {
 	b.Recovery = value
+	return b
+}
+
+// WithRetention sets the Retention field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Retention field is set to the value of the last call.
+func (b *WALStoreSpecApplyConfiguration) WithRetention(value *RetentionApplyConfiguration) *WALStoreSpecApplyConfiguration {
+	b.Retention = value
 	return b
 }
 
