@@ -272,10 +272,12 @@ func onlyOnce(t *testing.T, w *sim.World) func(objstore.Object) {
 		if b.Number <= st.Version {
 			return // collected, and created again by somebody who slept
 		}
-		if st, err = manifest.Apply(st, b, digest); err != nil {
+		next, err := manifest.Apply(st, b, digest)
+		if err != nil {
 			t.Errorf("%s: %v", o.Key, err)
 			return
 		}
+		st = next
 		for _, e := range b.Entries {
 			if e.Operation == "" {
 				continue
