@@ -115,7 +115,7 @@ func (h *history) add(client int, in asked, call int64, out heard) {
 // is in the line twice.
 func TestTheManifestIsLinearizable(t *testing.T) {
 	contract.Row(t, 157, 125, 127)
-	seeds := contract.Scale(t, "schedules", 150, 20_000)
+	seeds := contract.Scale(t, "schedules", 400, 20_000)
 	puts, lost, unknowns := 0, 0, 0
 	for seed := range uint64(seeds) {
 		w, h := run(t, seed)
