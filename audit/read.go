@@ -78,6 +78,9 @@ func objects(ctx context.Context, bucket objstore.Bucket, chain string, from uin
 			if errors.Is(err, objstore.ErrNotFound) {
 				return false, true
 			}
+			if errors.Is(err, objstore.ErrTooLarge) {
+				err = nil // no rows can be had from it: Damaged
+			}
 			return true, yield(object{next, o.Body}, err) && err == nil
 		}
 		after := ""

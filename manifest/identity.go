@@ -26,6 +26,9 @@ func ReadIdentity(ctx context.Context, b objstore.Bucket) (Identity, error) {
 	if errors.Is(err, objstore.ErrNotFound) {
 		return id, ErrNoStore
 	}
+	if errors.Is(err, objstore.ErrTooLarge) {
+		return id, objectError(IdentityKey, err)
+	}
 	if err != nil {
 		return id, fmt.Errorf("read the root's identity: %w", err)
 	}

@@ -104,6 +104,9 @@ func (s *Store) reload(ctx context.Context) (*State, bool, error) {
 
 func (s *Store) readCheckpoint(ctx context.Context, key string) (*State, error) {
 	o, err := s.bucket.Get(ctx, key)
+	if errors.Is(err, objstore.ErrTooLarge) {
+		return nil, objectError(key, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read checkpoint: %w", err)
 	}

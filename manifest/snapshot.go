@@ -124,11 +124,14 @@ func (s *Store) Readers(ctx context.Context) ([]Reader, error) {
 		if errors.Is(err, objstore.ErrNotFound) {
 			continue // released
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, objstore.ErrTooLarge) {
 			return nil, fmt.Errorf("read reader %s: %w", e.Key, err)
 		}
 		var r reader
-		if _, err := envelope.Decode(readerKind, ReaderFormat, o.Body, &r); err != nil {
+		if err == nil {
+			_, err = envelope.Decode(readerKind, ReaderFormat, o.Body, &r)
+		}
+		if err != nil {
 			return nil, &ObjectError{Key: e.Key, Err: err, Hint: "nothing is collected while it is there: delete it if its reader is gone"}
 		}
 		until := o.Modified.Add(time.Duration(r.Seconds) * time.Second)

@@ -138,6 +138,9 @@ func (s *Store) Batch(ctx context.Context, v Version) (*Batch, error) {
 func (s *Store) read(ctx context.Context, v Version) (*Batch, string, error) {
 	key := Key(v)
 	o, err := s.bucket.Get(ctx, key)
+	if errors.Is(err, objstore.ErrTooLarge) {
+		return nil, "", objectError(key, err)
+	}
 	if err != nil {
 		return nil, "", fmt.Errorf("read publication %d: %w", v, err)
 	}

@@ -169,10 +169,14 @@ func (v *verifier) unreadable(key string, err error) {
 func (v *verifier) publication(ctx context.Context, n Version) error {
 	key := Key(n)
 	o, err := v.s.bucket.Get(ctx, key)
-	if err != nil {
+	if err != nil && !errors.Is(err, objstore.ErrTooLarge) {
 		return fmt.Errorf("read publication %d: %w", n, err)
 	}
-	b, digest, err := DecodeBatch(key, o.Body)
+	var b *Batch
+	var digest string
+	if err == nil {
+		b, digest, err = DecodeBatch(key, o.Body)
+	}
 	if err != nil {
 		v.unreadable(key, err)
 		v.st, v.digest = nil, ""
@@ -213,10 +217,13 @@ func (v *verifier) resume(ctx context.Context, n Version) error {
 	}
 	key := CheckpointKey(n)
 	o, err := v.s.bucket.Get(ctx, key)
-	if err != nil {
+	if err != nil && !errors.Is(err, objstore.ErrTooLarge) {
 		return fmt.Errorf("read checkpoint %d: %w", n, err)
 	}
-	st, err := DecodeCheckpoint(key, o.Body)
+	var st *State
+	if err == nil {
+		st, err = DecodeCheckpoint(key, o.Body)
+	}
 	switch {
 	case err != nil:
 		v.problem(key, Unreadable, err.Error(), "delete it: readers start from an older one, and the next is written by itself")
@@ -270,6 +277,10 @@ func (v *verifier) version(ctx context.Context, key string, pin Pin) error {
 		raw = o.Body
 	} else {
 		raw, err = v.s.bucket.GetRange(ctx, key, 0, envelope.HeaderMax)
+	}
+	if errors.Is(err, objstore.ErrTooLarge) {
+		v.problem(key, Unreadable, err.Error(), restore)
+		return nil
 	}
 	if err != nil {
 		return err

@@ -22,7 +22,8 @@ const maxSegment = 255
 var (
 	// ErrNotFound is wrapped by every driver when a key does not exist.
 	ErrNotFound = errors.New("object not found")
-	// ErrTooLarge is returned for a body above MaxObject; nothing was sent.
+	// ErrTooLarge is returned for a body above MaxObject: for a put, nothing was
+	// sent; for a get, nobody who keeps to this package wrote that object.
 	ErrTooLarge = errors.New("object exceeds 8 MiB")
 	// ErrInvalidKey is returned for a key that CheckKey refuses; nothing was sent.
 	ErrInvalidKey = errors.New("invalid object key")
@@ -99,8 +100,9 @@ type Entry struct {
 // Errors other than those named wrap the driver's own error with the key and
 // the verb; a context that ended is visible to errors.Is.
 type Bucket interface {
-	// Get returns the whole object. ErrNotFound when the key is absent. A read
-	// that begins after a put was answered Created sees it.
+	// Get returns the whole object. ErrNotFound when the key is absent,
+	// ErrTooLarge for an object above MaxObject, which is not read. A read that
+	// begins after a put was answered Created sees it.
 	Get(ctx context.Context, key string) (Object, error)
 
 	// GetRange returns at most n bytes from offset off (n >= 1). A range that
@@ -171,6 +173,15 @@ func CheckPut(key string, body []byte) error {
 	}
 	if len(body) > MaxObject {
 		return fmt.Errorf("put %s: %w: %d bytes", key, ErrTooLarge, len(body))
+	}
+	return nil
+}
+
+// CheckGet returns the error that Get gives for an object of size bytes: ErrTooLarge.
+// Read whole, an object of some gigabytes that somebody put there would end the process.
+func CheckGet(key string, size int64) error {
+	if size > MaxObject {
+		return fmt.Errorf("get %s: %w: at least %d bytes: it was not written by salvor", key, ErrTooLarge, size)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/envelope"
 )
 
@@ -188,5 +189,5 @@ func (c *Confirmed) reached(t manifest.TableID) (Reached, bool) {
 func IsUnreadable(err error) bool {
 	var f *envelope.FormatError
 	var d *envelope.DigestError
-	return errors.Is(err, envelope.ErrMalformed) || errors.As(err, &f) || errors.As(err, &d)
+	return errors.Is(err, envelope.ErrMalformed) || errors.Is(err, objstore.ErrTooLarge) || errors.As(err, &f) || errors.As(err, &d)
 }

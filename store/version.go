@@ -124,7 +124,7 @@ func readMain(ctx context.Context, b objstore.Bucket, store string, table manife
 // get reads an object whose digest is known from elsewhere.
 func get(ctx context.Context, b objstore.Bucket, key, kind string, format int, digest string, into any) error {
 	o, err := b.Get(ctx, key)
-	if errors.Is(err, objstore.ErrNotFound) {
+	if errors.Is(err, objstore.ErrNotFound) || errors.Is(err, objstore.ErrTooLarge) {
 		return damaged(key, err)
 	}
 	if err != nil {

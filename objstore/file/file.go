@@ -89,6 +89,9 @@ func (b *Bucket) Get(ctx context.Context, key string) (objstore.Object, error) {
 		return objstore.Object{}, fmt.Errorf("get %s: %w", key, err)
 	}
 	defer f.Close()
+	if err := objstore.CheckGet(key, info.Size()); err != nil {
+		return objstore.Object{}, err
+	}
 	body := make([]byte, info.Size())
 	if _, err := io.ReadFull(f, body); err != nil {
 		return objstore.Object{}, fmt.Errorf("get %s: %w", key, err)

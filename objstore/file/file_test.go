@@ -321,3 +321,21 @@ func TestAccessDeniedSaysSo(t *testing.T) {
 		t.Fatalf("%v, %v", r.Outcome, err)
 	}
 }
+
+// A file that somebody else put there may be of any size: it is refused unread.
+func TestAFileThatNobodyHereWroteIsNotReadWhole(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, Options{})
+	if err := os.WriteFile(filepath.Join(dir, "k"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(dir, "k"), 1<<40); err != nil { // a hole
+		t.Fatal(err)
+	}
+	if _, err := b.Get(t.Context(), "k"); !errors.Is(err, objstore.ErrTooLarge) {
+		t.Errorf("%v; want ErrTooLarge", err)
+	}
+	if tail, err := b.GetRange(t.Context(), "k", 1<<40-1, 9); err != nil || len(tail) != 1 {
+		t.Errorf("a range of it: %q, %v", tail, err)
+	}
+}

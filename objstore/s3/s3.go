@@ -98,9 +98,15 @@ func (b *Bucket) Get(ctx context.Context, key string) (objstore.Object, error) {
 		return objstore.Object{}, err
 	}
 	defer out.Body.Close()
-	body, err := readAll(out.Body, aws.ToInt64(out.ContentLength))
+	if err := objstore.CheckGet(key, aws.ToInt64(out.ContentLength)); err != nil {
+		return objstore.Object{}, err
+	}
+	body, err := readAll(io.LimitReader(out.Body, objstore.MaxObject+1), aws.ToInt64(out.ContentLength))
 	if err != nil {
 		_, err = call.fail(err)
+		return objstore.Object{}, err
+	}
+	if err := objstore.CheckGet(key, int64(len(body))); err != nil { // a server that does not say how long it is
 		return objstore.Object{}, err
 	}
 	return objstore.Object{Key: key, Body: body, Modified: aws.ToTime(out.LastModified), Date: call.date()}, nil

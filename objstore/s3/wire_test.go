@@ -52,6 +52,34 @@ func (s *script) seen() []*http.Request {
 	return slices.Clone(s.requests)
 }
 
+// What somebody else put there may be of any size: it is refused before it is read.
+func TestAnObjectThatNobodyHereWroteIsNotReadWhole(t *testing.T) {
+	contract.Row(t, 125)
+	for name, announced := range map[string]bool{"announced": true, "not announced": false} {
+		t.Run(name, func(t *testing.T) {
+			served := 0
+			s := serve(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+				if announced {
+					w.Header().Set("Content-Length", fmt.Sprint(1<<30))
+				}
+				piece := make([]byte, 1<<20)
+				for served = 0; served < 64; served++ {
+					if _, err := w.Write(piece); err != nil {
+						return
+					}
+				}
+			})
+			if _, err := open(t, s.options()).Get(t.Context(), "k"); !errors.Is(err, objstore.ErrTooLarge) {
+				t.Fatalf("%v; want ErrTooLarge", err)
+			}
+			s.Close() // waits for the handler
+			if served == 64 {
+				t.Error("all of it was taken")
+			}
+		})
+	}
+}
+
 func (s *script) options() s3.Options {
 	return s3.Options{Bucket: "bucket", Endpoint: s.URL, PathStyle: true, AccessKeyID: "id", SecretAccessKey: "secret"}
 }
