@@ -53,6 +53,7 @@ type world struct {
 	user      string                                    // that the operator is to the API server; empty: an admin
 	wrap      func(http.RoundTripper) http.RoundTripper // of the operator's requests
 	stop      func()                                    // the operator
+	retain    v1alpha1.Retention                        // of the stores
 	running   bool
 	pods      int
 }
@@ -140,6 +141,21 @@ func (w *world) operator(opt Options, meters *prometheus.Registry) (stop func())
 	return stop
 }
 
+// metric sums the series of a counter or gauge.
+func (w *world) metric(name string) (sum float64) {
+	w.t.Helper()
+	families, err := w.meters.Gather()
+	must(w.t, err)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
 // store makes a WALStore that adopts pods, and the StatefulSet that it adopts.
 func (w *world) store(name string, replicas int32, change ...func(*v1alpha1.WALStore)) *v1alpha1.WALStore {
 	w.t.Helper()
@@ -157,6 +173,8 @@ func (w *world) store(name string, replicas int32, change ...func(*v1alpha1.WALS
 			Root:     v1alpha1.Root{URI: "mem://" + w.namespace},
 			Workload: &v1alpha1.Workload{StatefulSetName: name},
 			Audit:    v1alpha1.Audit{KeySecretRef: v1alpha1.LocalReference{Name: "audit"}},
+
+			Retention: w.retain,
 		},
 	}
 	for _, f := range change {
