@@ -101,6 +101,9 @@ func TestInvalidWALStoresAreRefused(t *testing.T) {
 		{"an unknown pull policy", m.with("spec.managed.imagePullPolicy", "Sometimes"), `supported values: "Always", "IfNotPresent", "Never"`},
 		{"a size in words", m.with("spec.managed.storage.size", "big"), "spec.managed.storage.size in body should match"},
 		{"an orphan at once", a.with("spec.recovery.orphanAfter", "0s"), "orphanAfter must be between 1s and 24h"},
+		{"history shorter than readers count on", a.with("spec.retention.age", "59m"), "retention.age is at least 1h: readers count on that"},
+		{"an age that is none", a.with("spec.retention.age", "a day"), "spec.retention.age in body should match"},
+		{"no history at all", a.with("spec.retention.versions", int64(1)), "should be greater than or equal to 16"},
 		{"a port beyond the last", a.with("spec.control.port", int64(65536)), "should be less than or equal to 65535"},
 		{"no audit key", a.with("spec.audit", nil), "spec.audit: Required value"},
 
@@ -174,7 +177,7 @@ func TestWALStoreDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"audit":{"keySecretRef":{"name":"orders-audit"}},"control":{"port":8411},` +
-		`"managed":{"checkpointInterval":"10s","replicas":3,"storage":{"size":"1Gi"}},"recovery":{"orphanAfter":"5m"},` +
+		`"managed":{"checkpointInterval":"10s","replicas":3,"storage":{"size":"1Gi"}},"recovery":{"orphanAfter":"5m"},"retention":{"age":"24h","versions":1024},` +
 		`"root":{"credentials":{"secretRef":{"name":"orders-root"}},"requestTimeout":"10s","uri":"s3://stores/orders"}}`
 	if string(got) != want {
 		t.Errorf("defaults:\n got %s\nwant %s", got, want)
@@ -185,6 +188,7 @@ func TestWALStoreDefaults(t *testing.T) {
 	if store.Spec.Control.Port != v1alpha1.DefaultControlPort || store.Spec.Managed.Replicas != v1alpha1.DefaultReplicas ||
 		store.Spec.Managed.CheckpointInterval.Duration != v1alpha1.DefaultCheckpointInterval ||
 		store.Spec.Recovery.OrphanAfter.Duration != v1alpha1.DefaultOrphanAfter ||
+		store.Spec.Retention.Versions != v1alpha1.DefaultRetainVersions || store.Spec.Retention.Age.Duration != v1alpha1.DefaultRetainAge ||
 		store.Spec.Root.RequestTimeout.Duration != v1alpha1.DefaultRequestTimeout {
 		t.Errorf("the constants of names.go differ from the schema's defaults: %+v", store.Spec)
 	}
