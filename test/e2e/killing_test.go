@@ -37,10 +37,21 @@ type kills struct {
 	healed  []time.Duration // kill to outcome read back
 	ready   []time.Duration // kill to pod ready again
 	absent  int             // kills after which the pod was kept away
-	seen    map[string]bool // every operation that the watcher of the bucket saw pending
+	seen    map[string]life // every operation that the watcher of the bucket saw pending
 	// since is the manifest's version when a pod was killed last.
 	since map[string]manifest.Version
 }
+
+// life is what the watcher of the bucket saw of an operation.
+type life struct {
+	decided time.Time // the first look that found it in the manifest
+	pending time.Time // the last look that found it pending
+}
+
+// silence is how long what an operation left stands at least before recovery takes
+// it from a writer that lives: heartbeats are missed for two seconds. A writer that
+// is well tidies up behind its publication within a few requests.
+const silence = 1500 * time.Millisecond
 
 func (k *kills) hitAll() bool {
 	for _, p := range hitPhases {
@@ -210,6 +221,8 @@ func (k *kills) watchOverlap(ctx context.Context) func() float64 {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	samples, over := 0, 0
+	watcher, err := manifest.Open(ctx, k.root, manifest.Options{NewID: func() string { return "watcher" }})
+	Expect(err).NotTo(HaveOccurred())
 	wg.Go(func() {
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
@@ -223,12 +236,23 @@ func (k *kills) watchOverlap(ctx context.Context) func() float64 {
 			if err != nil {
 				continue
 			}
+			now := time.Now()
+			st, err := watcher.Latest(ctx)
+			if err != nil {
+				continue
+			}
 			n := 0
 			for _, l := range listed {
-				if !l.Lone {
-					n++
-					k.seen[string(l.Operation())] = true
+				if l.Lone {
+					continue
 				}
+				n++
+				op := k.seen[string(l.Operation())]
+				op.pending = now
+				if _, decided := st.Outcome(l.Operation()); decided && op.decided.IsZero() {
+					op.decided = now
+				}
+				k.seen[string(l.Operation())] = op
 			}
 			samples++
 			if n >= 2 {
@@ -240,8 +264,9 @@ func (k *kills) watchOverlap(ctx context.Context) func() float64 {
 }
 
 // checkAudit compares the trail with what was seen in the bucket: a row for each
-// operation that its writer left behind, and for each that recovery decided
-// although its writer lived, having been silent for too long; none for any other.
+// operation that its writer left behind, and for each that recovery took from a
+// writer that lived, having been silent for too long: it decided it, or tidied up
+// what had been published and then stood. None for any other.
 func (k *kills) checkAudit(ctx context.Context) {
 	GinkgoHelper()
 	rows, err := harness.AuditOperations(ctx, k.root)
@@ -256,12 +281,22 @@ func (k *kills) checkAudit(ctx context.Context) {
 			wrong++
 		}
 	}
-	h.Say("  %d operations were left behind by a kill; %d more were taken from a writer that lived and had been silent", len(k.pending), wrong)
+	tidied := 0
 	for op, n := range rows {
 		Expect(n).To(Equal(1), "rows of "+op)
-		Expect(k.seen[op] || k.pending[op]).To(BeTrue(), op+" has a row, and the watcher of the bucket never saw it pending")
-		Expect(want[op]).To(BeTrue(), op+" has a row, and its writer finished it")
+		life, seen := k.seen[op]
+		Expect(seen || k.pending[op]).To(BeTrue(), op+" has a row, and the watcher of the bucket never saw it pending")
+		if want[op] {
+			continue
+		}
+		stood := life.pending.Sub(life.decided)
+		Expect(!life.decided.IsZero() && stood >= silence).To(BeTrue(), fmt.Sprintf(
+			"%s has a row, and its writer finished it: it stood for %s after its publication (%+v)", op, stood, life))
+		want[op] = true
+		tidied++
 	}
+	h.Say("  %d operations were left behind by a kill; recovery took %d more from a writer that lived and had been silent, and tidied up %d that it had published",
+		len(k.pending), wrong, tidied)
 	Expect(rows).To(HaveLen(len(want)), "an operation was left behind and not recorded")
 }
 

@@ -41,7 +41,7 @@ var _ = Describe("Two hundred kills at random moments", Label("prove"), func() {
 		DeferCleanup(gateway.Stop)
 		k := &kills{
 			options: harness.StoreOptions{Namespace: "kills", Name: "orders", Replicas: 3, Interval: "100ms", Endpoint: gateway.Endpoint()},
-			gateway: gateway, phases: map[string]int{}, pending: map[string]bool{}, seen: map[string]bool{}, since: map[string]manifest.Version{},
+			gateway: gateway, phases: map[string]int{}, pending: map[string]bool{}, seen: map[string]life{}, since: map[string]manifest.Version{},
 		}
 		Expect(h.CreateStore(ctx, k.options, 3*time.Minute)).To(Succeed())
 		cleanUp(k.options.Namespace)
