@@ -97,20 +97,3 @@ func (s *Store) create(ctx context.Context, st *State, p Publication) (pub Publi
 	s.learn(next, began) // the number after this one cannot be older than it
 	return Published{Version: b.Number, State: next, Batch: b, CheckpointErr: s.checkpoint(ctx, next)}, true, nil
 }
-
-// checkpoint writes the full state when it is due, so that a cold reader's cost
-// does not grow with history.
-func (s *Store) checkpoint(ctx context.Context, st *State) error {
-	if uint64(st.Version)%s.opt.CheckpointEvery != 0 {
-		return nil
-	}
-	raw, err := EncodeCheckpoint(st)
-	if err != nil {
-		return err
-	}
-	res, err := s.bucket.PutIfAbsent(ctx, CheckpointKey(st.Version), raw, s.opt.NewID())
-	if res.Outcome == objstore.Created || res.Outcome == objstore.Exists {
-		return nil
-	}
-	return fmt.Errorf("write checkpoint %d: %w", st.Version, err)
-}

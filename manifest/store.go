@@ -32,6 +32,9 @@ type Options struct {
 	Horizon time.Duration
 	// CheckpointEvery is how many publications lie between two full states. Default 64.
 	CheckpointEvery uint64
+	// CheckpointPart is how many bytes of a full state one object holds at most.
+	// Default and most objstore.MaxObject.
+	CheckpointPart int
 }
 
 func (o Options) withDefaults() Options {
@@ -55,6 +58,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CheckpointEvery == 0 {
 		o.CheckpointEvery = 64
+	}
+	if o.CheckpointPart <= 0 || o.CheckpointPart > objstore.MaxObject {
+		o.CheckpointPart = objstore.MaxObject
 	}
 	return o
 }
