@@ -34,15 +34,25 @@ func (s *Store) Latest(ctx context.Context) (*State, error) {
 // else what reading on to v gives, without asking whether there is more. v is 0:
 // the newest.
 func (s *Store) Through(ctx context.Context, v Version) (*State, error) {
-	st, sure := s.view()
-	if v > 0 && st.Version >= v {
+	if st := s.View(); v > 0 && st.Version >= v {
 		return st, nil
 	}
-	st, ok, err := s.walkTo(ctx, st, sure, v)
-	if err != nil || ok {
-		return st, err
+	done, err := s.turns.take(ctx, func(shared bool) bool {
+		if v > 0 {
+			return s.View().Version >= v
+		}
+		return shared
+	})
+	if err != nil || done == nil {
+		return s.View(), err
 	}
-	return s.restart(ctx)
+	st, sure := s.view()
+	st, ok, err := s.walkTo(ctx, st, sure, v)
+	if err == nil && !ok {
+		st, err = s.restart(ctx)
+	}
+	done(err == nil && v == 0)
+	return st, err
 }
 
 // restart reads the newest state as a process that knows nothing.

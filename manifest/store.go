@@ -71,7 +71,8 @@ type Store struct {
 	opt    Options
 	id     Identity
 
-	line line // this process's publications that wait for their batch
+	line  line   // this process's publications that wait for their batch
+	turns *turns // of those who read on
 
 	mu    sync.Mutex
 	state *State    // the newest state seen; only ever moves forward
@@ -88,7 +89,7 @@ func Open(ctx context.Context, b objstore.Bucket, opt Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{bucket: &dated{Bucket: b}, opt: opt.withDefaults(), id: id}
+	s := &Store{bucket: &dated{Bucket: b}, opt: opt.withDefaults(), id: id, turns: newTurns()}
 	s.state = s.origin()
 	if _, err := s.restart(ctx); err != nil {
 		return nil, err
