@@ -31,12 +31,32 @@ type Appended struct {
 // for may be deleted. ErrUnknown: the row may be there; append again. Any other
 // error: nothing was written. Of those, *ConflictError, *Break, ErrInvalidRow and
 // ErrNoCurrentKey need a person; the rest is worth another try later.
+//
+// Rows that one process appends at the same time share an object and the requests
+// around it; each is told its own answer.
 func (l *Log) AppendOnce(ctx context.Context, row Row, since Head) (Appended, error) {
-	all, err := l.AppendAll(ctx, []Row{row}, since)
-	if err != nil {
-		return Appended{}, err
+	r := &request{ctx: ctx, row: row, since: since, done: make(chan struct{})}
+	if l.line.join(r) {
+		go l.carry()
 	}
-	return all[0], all[0].Err
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		if l.line.leave(r) {
+			return Appended{}, fmt.Errorf("wait for audit chain %s: %w", l.chain, context.Cause(ctx))
+		}
+		if !r.shared.Load() { // its requests end with ctx
+			<-r.done
+			break
+		}
+		// It is on its way for others too. What is known by now is the better answer.
+		select {
+		case <-r.done:
+		default:
+			return Appended{}, fmt.Errorf("a row of audit chain %s is on its way: %w: %w", l.chain, ErrUnknown, context.Cause(ctx))
+		}
+	}
+	return r.res, r.err
 }
 
 // AppendAll is AppendOnce for many operations at once, sharing objects and
@@ -46,16 +66,22 @@ func (l *Log) AppendOnce(ctx context.Context, row Row, since Head) (Appended, er
 func (l *Log) AppendAll(ctx context.Context, rows []Row, since Head) ([]Appended, error) {
 	s := &search{wanted: map[string]bool{}, found: map[string]finding{}}
 	for i := range rows {
-		if err := rows[i].check(); err != nil {
-			s.found[rows[i].Operation] = finding{err: err}
-		}
-		s.wanted[rows[i].Operation] = true
+		s.want(&rows[i])
 	}
 	if err := l.lock(ctx); err != nil {
 		return nil, err
 	}
 	defer l.unlock()
-	if err := l.search(ctx, since, s); err != nil {
+	if err := l.recall(ctx, since, s); err != nil {
+		return nil, fmt.Errorf("search audit chain %s: %w", l.chain, err)
+	}
+	return l.appendRows(ctx, rows, s)
+}
+
+// appendRows creates what the search has not found yet. The memory reaches back
+// to before each of the rows' outcomes; the log is locked.
+func (l *Log) appendRows(ctx context.Context, rows []Row, s *search) ([]Appended, error) {
+	if err := l.reread(ctx, s); err != nil {
 		return nil, fmt.Errorf("search audit chain %s: %w", l.chain, err)
 	}
 	for {
@@ -94,12 +120,18 @@ func (l *Log) search(ctx context.Context, since Head, s *search) error {
 	if err := l.recall(ctx, since, s); err != nil {
 		return err
 	}
+	return l.reread(ctx, s)
+}
+
+// reread takes the rows that the memory knows of from the bucket again: a memory
+// is no evidence to delete a sidecar on.
+func (l *Log) reread(ctx context.Context, s *search) error {
 	for op := range s.wanted {
 		if _, ok := s.found[op]; ok {
 			continue
 		}
 		if n := l.seen.holds[op]; n != 0 {
-			if err := l.reread(ctx, n, s); err != nil {
+			if err := l.rereadObject(ctx, n, s); err != nil {
 				return err
 			}
 		}
@@ -107,9 +139,7 @@ func (l *Log) search(ctx context.Context, since Head, s *search) error {
 	return nil
 }
 
-// reread takes the rows of an object that was read before from the bucket again:
-// a memory is no evidence to delete a sidecar on.
-func (l *Log) reread(ctx context.Context, n uint64, s *search) error {
+func (l *Log) rereadObject(ctx context.Context, n uint64, s *search) error {
 	o, err := l.bucket.Get(ctx, objectKey(l.chain, n))
 	if errors.Is(err, objstore.ErrNotFound) {
 		return &Break{Number: n, LastNumber: n, Why: Missing, Detail: "the object was there before: restore it from a copy or a bucket version"}

@@ -44,6 +44,7 @@ type Log struct {
 	keys   *Keyring
 	opts   Options
 
+	line line          // this process's rows that wait for their object
 	busy chan struct{} // holds one token; whoever took it may use seen
 	seen *memory       // nil: nothing was read yet
 }

@@ -44,6 +44,14 @@ type finding struct {
 	err  error // the operation alone is refused
 }
 
+// want looks for the operation of a row, unless the row is refused as it is.
+func (s *search) want(r *Row) {
+	if err := r.check(); err != nil {
+		s.found[r.Operation] = finding{err: err}
+	}
+	s.wanted[r.Operation] = true
+}
+
 // note keeps what the row says if its operation is wanted. The oldest row stands.
 func (s *search) note(r checkedRow) {
 	if s == nil || !s.wanted[r.Operation] {

@@ -39,7 +39,9 @@ type Options struct {
 	// OrphanAfter is how long a writer may be without a pod where its WALStore does
 	// not say. Default 5 minutes.
 	OrphanAfter time.Duration
-	// Concurrency is how many operations are recovered at the same time. Default 8.
+	// Concurrency is how many operations are recovered at the same time. Those of one
+	// store share publications, audit objects and reading, so many at a time cost
+	// less than few. Default 256.
 	Concurrency int
 	// Retain is how long a finished RecoverySidecar stays, RetainMost how many of
 	// them stay in a store. Defaults 24 h, 200.
@@ -89,7 +91,7 @@ func (o Options) withDefaults() Options {
 	for _, d := range []struct {
 		p  *int
 		to int
-	}{{&o.MaxStreams, 1000}, {&o.Concurrency, 8}, {&o.RetainMost, 200}, {&o.Attempts, 20}} {
+	}{{&o.MaxStreams, 1000}, {&o.Concurrency, 256}, {&o.RetainMost, 200}, {&o.Attempts, 20}} {
 		if *d.p == 0 {
 			*d.p = d.to
 		}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,7 +60,7 @@ type Collected struct {
 	// Versions of tables, and their bytes.
 	Versions int   `json:"versions"`
 	Bytes    int64 `json:"bytes"`
-	// Others are spent boundaries and readers' leases that are over.
+	// Others are spent boundaries, readers' leases that are over, and parts of checkpoints.
 	Others int `json:"others"`
 	// Foreign are objects under tables/ that nobody here could have written. They stay.
 	Foreign []string `json:"foreign,omitempty"`
@@ -68,14 +69,14 @@ type Collected struct {
 // Collect removes history that nobody needs. The order is the protocol; every
 // other order was shown to delete what was needed.
 //
-//	1  decide how far:  retention, the oldest unfinished operation's base, a checkpoint to start from
+//	1  decide how far:  retention, the oldest unfinished operation's base, a checkpoint to start from, read whole
 //	2  raise the boundary                a sleeper that re-creates a number looks at it afterwards
 //	3  list the readers                  one that pins a version looks at the boundary afterwards
 //	4  list the table versions
 //	5  list the unfinished operations    an effect is listed in 4, so its intent was there before 4
 //	6  read the publications             what is finished by 5 is named by 6
 //	7  delete table versions that 4 showed and neither 5 nor 6 names
-//	8  delete publications, oldest first, then checkpoints and boundaries that nobody starts from
+//	8  delete publications, oldest first, then checkpoints, their parts, and boundaries that nobody starts from
 //
 // Two at once, one asleep for long, or one that dies between any two requests do
 // no harm: a table version's name is never used again, and a number below the
@@ -91,7 +92,7 @@ func (s *Store) Collect(ctx context.Context, opt CollectOptions) (*Collected, er
 		opt.Age = 24 * time.Hour
 	}
 	opt.Age = max(opt.Age, MinAge)
-	c := &collection{s: s, opt: opt, Collected: Collected{DryRun: opt.DryRun}}
+	c := &collection{s: s, opt: opt, whole: map[Version]bool{}, Collected: Collected{DryRun: opt.DryRun}}
 	for _, step := range []func(context.Context) error{c.decide, c.announce, c.heed, c.tables, c.history} {
 		if err := step(ctx); err != nil {
 			return &c.Collected, err
@@ -106,6 +107,7 @@ type collection struct {
 	opt CollectOptions
 	Collected
 	checkpoints []Version // present, ascending
+	whole       map[Version]bool
 	readers     []Reader
 }
 
@@ -143,12 +145,36 @@ func (c *collection) decide(ctx context.Context) error {
 		return err
 	}
 	c.Boundary, c.HeldBy = c.Before, why
-	for _, v := range c.checkpoints {
-		if v < limit && v+1 > c.Boundary {
-			c.Boundary = v + 1
-		}
+	v, err := c.start(ctx, limit)
+	if err != nil {
+		return err
 	}
+	c.Boundary = max(c.Boundary, v+1)
 	return nil
+}
+
+// start returns the newest checkpoint that is older than limit and that can be
+// read, whole: what is before it goes, so it is looked at first. 0: there is none.
+func (c *collection) start(ctx context.Context, limit Version) (Version, error) {
+	for _, from := range slices.Backward(c.checkpoints) {
+		if from >= limit {
+			continue
+		}
+		if c.whole[from] {
+			return from, nil
+		}
+		switch _, err := c.s.readCheckpoint(ctx, from); {
+		case err == nil:
+			c.whole[from] = true
+			return from, nil
+		case gone(err): // another collection was faster
+			continue
+		case !damaged(err):
+			return 0, err
+		}
+		c.HeldBy = fmt.Sprintf("checkpoint %d, which cannot be read: salvor manifest verify says why", from)
+	}
+	return 0, nil
 }
 
 // youngest returns the first number below limit that is too young to go, or limit.
@@ -198,13 +224,9 @@ func (c *collection) heed(ctx context.Context) error {
 			from, c.HeldBy = r.Version, fmt.Sprintf("reader %s of version %d until %s: %s", r.Key, r.Version, r.Until.UTC().Format(time.RFC3339), r.Why)
 		}
 	}
-	c.Keep = 1
-	for _, v := range c.checkpoints {
-		if v <= from {
-			c.Keep = v + 1
-		}
-	}
-	return nil
+	v, err := c.start(ctx, from+1)
+	c.Keep = v + 1
+	return err
 }
 
 // numbers lists the objects below a prefix that are named by a number.

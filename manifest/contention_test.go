@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,9 +23,10 @@ import (
 )
 
 // BenchmarkContention is goals 18 and 19: publishers of one table each, in a
-// closed loop. "one" is the yardstick; "naive" is the loop that reads, puts and
-// tries again, a process each; "processes" is the same with salvor's pauses;
-// "shared" is one process whose publications share objects. Windows of the cells
+// closed loop. "one" is the yardstick; "naive" is the loop that reads the newest
+// version, puts the next and tries again, a process each; "processes" is the same
+// with salvor's pauses and without the first look; "shared" is one process whose
+// publications share objects. Windows of the cells
 // are interleaved; the figures are medians.
 //
 //	go test -run '^$' -bench Contention -benchtime 5x ./manifest
@@ -105,6 +107,7 @@ func contend(b *testing.B, open func(*testing.B) objstore.Bucket) {
 		{name: "naive 16", processes: 16, publishers: 1, naive: true},
 		{name: "processes 4", processes: 4, publishers: 1},
 		{name: "processes 16", processes: 16, publishers: 1},
+		{name: "processes 64", processes: 64, publishers: 1},
 		{name: "shared 4", processes: 1, publishers: 4},
 		{name: "shared 16", processes: 1, publishers: 16},
 		{name: "shared 64", processes: 1, publishers: 64},
@@ -134,13 +137,19 @@ func (c *cell) run(b *testing.B, bucket objstore.Bucket) {
 	id := func() string { return fmt.Sprintf("ID%09d", ids.Add(1)) }
 	_, err := manifest.CreateIdentity(b.Context(), counted, "uid-1", "A", nil)
 	must(b, err)
-	jitter := 0.5
+	var random sync.Mutex
+	chance := rand.New(rand.NewPCG(1, 2))
+	jitter := func() float64 {
+		random.Lock()
+		defer random.Unlock()
+		return chance.Float64()
+	}
 	if c.naive {
-		jitter = 0
+		jitter = func() float64 { return 0 }
 	}
 	var all []func(until time.Time) (int, []int, int)
 	for p := range c.processes {
-		s, err := manifest.Open(b.Context(), counted, manifest.Options{NewID: id, Rebase: 1000, Jitter: func() float64 { return jitter }})
+		s, err := manifest.Open(b.Context(), counted, manifest.Options{NewID: id, Rebase: 1000, Jitter: jitter})
 		must(b, err)
 		writer := manifest.WriterID(fmt.Sprintf("w%d", p))
 		epoch, err := s.Register(b.Context(), writer, manifest.ProcessID(id()), manifest.Epoch{})
@@ -150,6 +159,10 @@ func (c *cell) run(b *testing.B, bucket objstore.Bucket) {
 			table := fmt.Sprintf("t%d-%d", p, k)
 			all = append(all, func(until time.Time) (done int, attempts []int, deferred int) {
 				for time.Now().Before(until) {
+					if c.naive {
+						_, err := s.Latest(b.Context())
+						must(b, err)
+					}
 					pub, err := s.Publish(b.Context(), move(s.View(), by, id(), table))
 					if errors.Is(err, manifest.ErrContention) {
 						deferred++

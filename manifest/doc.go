@@ -46,7 +46,8 @@
 //
 // [Store.Latest] asks for the next number until there is none: one request when
 // nothing happened. A cold reader begins at the newest full state under
-// checkpoint/, written every 64 publications, so its cost does not grow with
+// checkpoint/, written every 64 publications (in parts/ when it is larger than one
+// object), and so does one that is far behind: what it costs does not grow with
 // history.
 //
 // The outcomes of recent operations stay in the state. The list says from which

@@ -6,8 +6,9 @@ package manifest
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
+
+	"github.com/salvor-io/salvor/internal/joint"
 )
 
 // flight carries publications from the line into the manifest.
@@ -75,26 +76,11 @@ func (f *flight) step() {
 // together returns a context that ends when the last of the members' contexts has
 // ended: one who leaves does not end the others' request.
 func together(members []*request) (_ context.Context, release func()) {
-	if len(members) == 1 {
-		return members[0].ctx, func() {}
-	}
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(members[0].ctx))
-	var live atomic.Int64
-	live.Store(int64(len(members)))
-	stops := make([]func() bool, len(members))
+	all := make([]context.Context, len(members))
 	for i, r := range members {
-		stops[i] = context.AfterFunc(r.ctx, func() {
-			if live.Add(-1) == 0 {
-				cancel(context.Cause(r.ctx))
-			}
-		})
+		all[i] = r.ctx
 	}
-	return ctx, func() {
-		for _, stop := range stops {
-			stop()
-		}
-		cancel(nil)
-	}
+	return joint.Context(all)
 }
 
 // boarding is what one look at the members came to.

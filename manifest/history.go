@@ -6,6 +6,7 @@ package manifest
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // CollectedError says that a version cannot be read any more.
@@ -39,16 +40,19 @@ func (s *Store) At(ctx context.Context, v Version) (*State, error) {
 	if v < first {
 		return nil, &CollectedError{Version: v, First: first}
 	}
-	from := Version(0)
-	for _, c := range have {
-		if c <= v {
-			from = c
+	for _, from := range slices.Backward(have) {
+		if from > v {
+			continue
 		}
-	}
-	if from > 0 {
-		if st, err = s.readCheckpoint(ctx, CheckpointKey(from)); err != nil {
+		found, err := s.readCheckpoint(ctx, from)
+		if damaged(err) && from > first {
+			continue // an older one reaches it too
+		}
+		if err != nil {
 			return nil, err
 		}
+		st = found
+		break
 	}
 	for st.Version < v {
 		b, digest, err := s.read(ctx, st.Version+1)

@@ -13,6 +13,8 @@ const (
 	Prefix = "manifest/"
 	// CheckpointPrefix is where full states live, so that reading does not cost history.
 	CheckpointPrefix = "checkpoint/"
+	// PartPrefix is where the parts of a state live that is too large for one object.
+	PartPrefix = "parts/"
 	// BoundaryPrefix is where collected numbers are announced.
 	BoundaryPrefix = "boundary/"
 	// ReaderPrefix is where readers say which version they still need.
@@ -26,6 +28,13 @@ func Key(v Version) string { return Prefix + v.String() }
 
 // CheckpointKey returns the name of the full state at v.
 func CheckpointKey(v Version) string { return CheckpointPrefix + v.String() }
+
+// PartKey returns the name of a part of the full state at v: its digest, without
+// the "sha256:".
+func PartKey(v Version, digest string) string {
+	_, hex, _ := strings.Cut(digest, ":")
+	return PartPrefix + v.String() + "/" + hex
+}
 
 // BoundaryKey returns the name that says: numbers below v are collected.
 func BoundaryKey(v Version) string { return BoundaryPrefix + v.String() }

@@ -6,6 +6,7 @@ package manifest
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/salvor-io/salvor/objstore"
 )
@@ -80,8 +81,9 @@ func (s *Store) create(ctx context.Context, st *State, p Publication) (pub Publi
 		return Published{}, false, err
 	}
 	began := s.opt.Now()
-	won, _, err = objstore.Settle(ctx, s.bucket, Key(b.Number), raw, b.Attempt, s.patience())
+	won, other, err := objstore.Settle(ctx, s.bucket, Key(b.Number), raw, b.Attempt, s.patience())
 	if err != nil || !won {
+		s.follow(st, other, began)
 		return Published{}, false, err
 	}
 	// A sleeper may have re-created a number that was collected meanwhile. The
@@ -98,19 +100,18 @@ func (s *Store) create(ctx context.Context, st *State, p Publication) (pub Publi
 	return Published{Version: b.Number, State: next, Batch: b, CheckpointErr: s.checkpoint(ctx, next)}, true, nil
 }
 
-// checkpoint writes the full state when it is due, so that a cold reader's cost
-// does not grow with history.
-func (s *Store) checkpoint(ctx context.Context, st *State) error {
-	if uint64(st.Version)%s.opt.CheckpointEvery != 0 {
-		return nil
+// follow takes over the publication that took the number after st: it was read to
+// tell whose it is. Whoever has not looked at the boundary for long reads it again.
+func (s *Store) follow(st *State, other objstore.Object, began time.Time) {
+	now := s.opt.Now()
+	if _, sure := s.view(); now.Before(sure) || now.Sub(sure) >= s.opt.Horizon || other.Key == "" {
+		return
 	}
-	raw, err := EncodeCheckpoint(st)
+	b, digest, err := DecodeBatch(other.Key, other.Body)
 	if err != nil {
-		return err
+		return // the next look says it
 	}
-	res, err := s.bucket.PutIfAbsent(ctx, CheckpointKey(st.Version), raw, s.opt.NewID())
-	if res.Outcome == objstore.Created || res.Outcome == objstore.Exists {
-		return nil
+	if next, err := Apply(st, b, digest); err == nil {
+		s.learn(next, began)
 	}
-	return fmt.Errorf("write checkpoint %d: %w", st.Version, err)
 }

@@ -32,6 +32,9 @@ type Options struct {
 	Horizon time.Duration
 	// CheckpointEvery is how many publications lie between two full states. Default 64.
 	CheckpointEvery uint64
+	// CheckpointPart is how many bytes of a full state one object holds at most.
+	// Default and most objstore.MaxObject.
+	CheckpointPart int
 }
 
 func (o Options) withDefaults() Options {
@@ -56,6 +59,9 @@ func (o Options) withDefaults() Options {
 	if o.CheckpointEvery == 0 {
 		o.CheckpointEvery = 64
 	}
+	if o.CheckpointPart <= 0 || o.CheckpointPart > objstore.MaxObject {
+		o.CheckpointPart = objstore.MaxObject
+	}
 	return o
 }
 
@@ -65,7 +71,8 @@ type Store struct {
 	opt    Options
 	id     Identity
 
-	line line // this process's publications that wait for their batch
+	line  line   // this process's publications that wait for their batch
+	turns *turns // of those who read on
 
 	mu    sync.Mutex
 	state *State    // the newest state seen; only ever moves forward
@@ -82,7 +89,7 @@ func Open(ctx context.Context, b objstore.Bucket, opt Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{bucket: &dated{Bucket: b}, opt: opt.withDefaults(), id: id}
+	s := &Store{bucket: &dated{Bucket: b}, opt: opt.withDefaults(), id: id, turns: newTurns()}
 	s.state = s.origin()
 	if _, err := s.restart(ctx); err != nil {
 		return nil, err

@@ -55,7 +55,7 @@ func (c *collection) named(ctx context.Context) (map[string]bool, error) {
 	st := c.s.origin()
 	if c.Keep > 1 {
 		var err error
-		if st, err = c.s.readCheckpoint(ctx, CheckpointKey(c.Keep-1)); err != nil {
+		if st, err = c.s.readCheckpoint(ctx, c.Keep-1); err != nil {
 			return nil, err
 		}
 	}
@@ -120,6 +120,9 @@ func (c *collection) history(ctx context.Context) error {
 		}
 		c.Checkpoints++
 	}
+	if err := c.parts(ctx); err != nil {
+		return err
+	}
 	spent, err := c.s.numbers(ctx, BoundaryPrefix)
 	if err != nil {
 		return err
@@ -139,6 +142,24 @@ func (c *collection) history(ctx context.Context) error {
 			}
 			c.Others++
 		}
+	}
+	return nil
+}
+
+// parts deletes the parts of checkpoints that are gone, and those that a publisher
+// left that died before it named them. A part belongs to one number.
+func (c *collection) parts(ctx context.Context) error {
+	for e, err := range c.s.bucket.List(ctx, PartPrefix, "") {
+		if err != nil {
+			return fmt.Errorf("list parts of checkpoints: %w", err)
+		}
+		if e.Key >= PartKey(c.Keep-1, "") {
+			return nil
+		}
+		if err := c.remove(ctx, e.Key); err != nil {
+			return err
+		}
+		c.Others++
 	}
 	return nil
 }

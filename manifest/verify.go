@@ -145,7 +145,7 @@ func (v *verifier) start(ctx context.Context, have []Version) {
 		return
 	}
 	v.First, v.Newest = have[0], have[0]
-	st, err := v.s.readCheckpoint(ctx, CheckpointKey(have[0]))
+	st, err := v.s.readCheckpoint(ctx, have[0])
 	if err != nil {
 		v.unreadable(CheckpointKey(have[0]), err)
 		return
@@ -216,13 +216,17 @@ func (v *verifier) resume(ctx context.Context, n Version) error {
 		return nil
 	}
 	key := CheckpointKey(n)
-	o, err := v.s.bucket.Get(ctx, key)
-	if err != nil && !errors.Is(err, objstore.ErrTooLarge) {
+	raw, err := v.s.checkpointBytes(ctx, key)
+	if errors.Is(err, errPartMissing) {
+		v.problem(key, Missing, err.Error(), "delete it: readers start from an older one, and the next is written by itself")
+		return nil
+	}
+	if err != nil && !damaged(err) {
 		return fmt.Errorf("read checkpoint %d: %w", n, err)
 	}
 	var st *State
 	if err == nil {
-		st, err = DecodeCheckpoint(key, o.Body)
+		st, err = DecodeCheckpoint(key, raw)
 	}
 	switch {
 	case err != nil:
@@ -241,7 +245,7 @@ func (v *verifier) resume(ctx context.Context, n Version) error {
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(want, o.Body) {
+	if !bytes.Equal(want, raw) {
 		v.problem(key, Contradiction, "it is not what the publications up to it say", "delete it: readers start from an older one")
 	}
 	return nil

@@ -46,17 +46,19 @@ type TableObservation struct {
 // observe reads the confirmation, then the manifest, then the tables: read the
 // other way round, a publication in between would look like a pin without its
 // version. ask: the newest manifest is asked for; otherwise the one that is
-// remembered will do, unless the sidecar is from after it.
+// remembered will do, read on to the version that the sidecar is from.
 func observe(ctx context.Context, m *manifest.Store, s *Sidecar, ask bool) (*Observation, error) {
 	c, err := getConfirmed(ctx, m.Bucket(), s)
 	if err != nil {
 		return nil, err
 	}
-	st := m.View()
-	if ask || s.Base > st.Version {
-		if st, err = m.Latest(ctx); err != nil {
-			return nil, err
-		}
+	through := max(s.Base, 1)
+	if ask {
+		through = 0
+	}
+	st, err := m.Through(ctx, through)
+	if err != nil {
+		return nil, err
 	}
 	o := &Observation{
 		Sidecar: s, Confirmed: c, ForeignStore: s.Store != st.Store, Version: st.Version,

@@ -43,30 +43,48 @@ type Recoverer struct {
 	trail Trail
 	opt   RecovererOptions
 
+	asking chan struct{} // holds one token: of a crowd, one asks for the head
+
 	mu sync.Mutex
 	// head is the newest row of the trail that this recoverer knows; every
 	// publication carries it, so that a cut tail shows.
 	head audit.Head
+	// asked: head was asked for; the zero head is that of an empty trail.
+	asked bool
 }
 
 // known returns the newest head that this recoverer knows, asking once.
 func (r *Recoverer) known(ctx context.Context) (manifest.ChainHead, error) {
-	r.mu.Lock()
-	h := r.head
-	r.mu.Unlock()
-	if h == (audit.Head{}) {
-		var err error
-		if h, err = r.trail.Head(ctx); err != nil {
-			return manifest.ChainHead{}, fmt.Errorf("find the end of the audit trail: %w", err)
-		}
-		r.learn(h)
+	if h, ok := r.remembered(); ok {
+		return h, nil
 	}
+	select {
+	case <-r.asking:
+		defer func() { r.asking <- struct{}{} }()
+	case <-ctx.Done():
+		return manifest.ChainHead{}, fmt.Errorf("find the end of the audit trail: %w", context.Cause(ctx))
+	}
+	if h, ok := r.remembered(); ok {
+		return h, nil
+	}
+	h, err := r.trail.Head(ctx)
+	if err != nil {
+		return manifest.ChainHead{}, fmt.Errorf("find the end of the audit trail: %w", err)
+	}
+	r.learn(h)
 	return manifest.ChainHead{Number: h.Number, Hash: h.Hash}, nil
+}
+
+func (r *Recoverer) remembered() (_ manifest.ChainHead, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return manifest.ChainHead{Number: r.head.Number, Hash: r.head.Hash}, r.asked
 }
 
 func (r *Recoverer) learn(h audit.Head) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.asked = true
 	if h.Number > r.head.Number {
 		r.head = h
 	}
@@ -80,7 +98,9 @@ func NewRecoverer(m *manifest.Store, trail Trail, opt RecovererOptions) *Recover
 	if opt.Attempts == 0 {
 		opt.Attempts = 5
 	}
-	return &Recoverer{m: m, b: m.Bucket(), trail: trail, opt: opt}
+	r := &Recoverer{m: m, b: m.Bucket(), trail: trail, opt: opt, asking: make(chan struct{}, 1)}
+	r.asking <- struct{}{}
+	return r
 }
 
 // Recover takes one pending sidecar, by the name under which it was listed, as

@@ -123,11 +123,16 @@ func (w *world) recoverer(b objstore.Bucket) (*recovery.Recoverer, error) {
 	if err != nil {
 		return nil, err
 	}
+	return w.recovererOf(m, b), nil
+}
+
+func (w *world) recovererOf(m *manifest.Store, b objstore.Bucket) *recovery.Recoverer {
+	w.t.Helper()
 	keys, err := audit.NewKeyring(testKeys)
 	must(w.t, err)
 	trail, err := audit.Open(b, "main", keys, audit.Options{Recoverer: "test", Now: w.clock, NewAttempt: w.newID, Wait: w.sleep})
 	must(w.t, err)
-	return recovery.NewRecoverer(m, trail, recovery.RecovererOptions{Process: manifest.ProcessID(w.newID())}), nil
+	return recovery.NewRecoverer(m, trail, recovery.RecovererOptions{Process: manifest.ProcessID(w.newID())})
 }
 
 // recoverAll lets one recoverer process work on all that is listed, once.

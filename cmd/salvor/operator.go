@@ -72,7 +72,7 @@ keeps two from harming each other is the epoch in each store's manifest.`,
 	fl.IntVar(&o.MaxStreams, "max-streams", 1000, "status streams to keep; writers beyond it are watched by pod status and the sweep")
 	fl.DurationVar(&o.SweepEvery, "sweep-interval", 10*time.Minute, "time between two listings of a root; streams and pod events do not wait for it")
 	fl.DurationVar(&o.OrphanAfter, "orphan-after", 5*time.Minute, "how long a writer may be without a pod, where its WALStore does not say")
-	fl.IntVar(&o.Concurrency, "concurrency", 8, "operations recovered at the same time")
+	fl.IntVar(&o.Concurrency, "concurrency", 256, "operations recovered at the same time")
 	fl.StringVar(&o.StoreImage, "store-image", "", "image of managed stores that name none")
 	fl.StringSliceVar(&o.AmbientRoots, "ambient-roots", nil, "roots that the operator's own cloud identity may open: s3://bucket/prefix, or s3://bucket/ and all below (default: none)")
 	fl.BoolVar(&o.AllowLocalRoots, "allow-local-roots", false, "take file:// and mem:// roots: for one machine, and for tests")

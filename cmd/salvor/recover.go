@@ -4,8 +4,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
+	"sync"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -62,8 +66,7 @@ func recoverRoot(cmd *cobra.Command, f *rootFlags, a recovery.Authority) error {
 	}
 	r := recovery.NewRecoverer(m, trail, recovery.RecovererOptions{Process: process, Actor: "salvor recover"})
 	pending := 0
-	for _, l := range listed {
-		rep, err := r.Recover(ctx, l.Key, a)
+	for rep, err := range recoverAll(ctx, r, listed, a) {
 		if err != nil {
 			return err
 		}
@@ -81,6 +84,49 @@ func recoverRoot(cmd *cobra.Command, f *rootFlags, a recovery.Authority) error {
 		fmt.Fprintf(cmd.OutOrStdout(), "nothing is pending (%d resolved)\n", len(listed))
 	}
 	return nil
+}
+
+// atOnce is how many operations are recovered at a time: they share publications,
+// audit objects and reading, the more the more there are.
+const atOnce = 256
+
+// recoverAll yields a report of each listed operation, in the order of the list,
+// and stops at the first error.
+func recoverAll(ctx context.Context, r *recovery.Recoverer, listed []recovery.Listed, a recovery.Authority) iter.Seq2[recovery.Report, error] {
+	type result struct {
+		rep recovery.Report
+		err error
+	}
+	return func(yield func(recovery.Report, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		var all sync.WaitGroup
+		defer all.Wait()
+		defer cancel()
+		results := make([]chan result, len(listed))
+		for i := range results {
+			results[i] = make(chan result, 1)
+		}
+		var next atomic.Int64
+		for range min(atOnce, len(listed)) {
+			all.Go(func() {
+				for i := next.Add(1) - 1; i < int64(len(listed)) && ctx.Err() == nil; i = next.Add(1) - 1 {
+					rep, err := r.Recover(ctx, listed[i].Key, a)
+					results[i] <- result{rep, err}
+				}
+			})
+		}
+		for i := range results {
+			select {
+			case one := <-results[i]:
+				if !yield(one.rep, one.err) || one.err != nil {
+					return
+				}
+			case <-ctx.Done():
+				yield(recovery.Report{}, context.Cause(ctx))
+				return
+			}
+		}
+	}
 }
 
 func printReport(cmd *cobra.Command, f *rootFlags, rep recovery.Report) error {

@@ -34,6 +34,7 @@ type Gateway struct {
 	inside   map[string]int // writes under way, by the client's host
 	strip    bool
 	drop     func(*http.Request) bool
+	inject   func(*http.Request) Fault
 	delay    func(*http.Request) time.Duration
 }
 
@@ -79,6 +80,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer g.arrive(host, r)()
 	if d := g.delayOf(r); d > 0 && objstore.Sleep(r.Context(), d) != nil {
 		panic(http.ErrAbortHandler)
+	}
+	if g.suffer(w, r, body) {
+		return
 	}
 	g.forward.ServeHTTP(w, r)
 }

@@ -20,6 +20,8 @@ type rule struct {
 
 const failpoints = "internal/failpoint!"
 
+const joint = "internal/joint!"
+
 // law is the import law. A package that no rule fits is an error: say where it
 // stands before it is built.
 var law = []rule{
@@ -37,9 +39,10 @@ var law = []rule{
 	{"wal", nil, "a log is usable without a store"},
 	{"control", nil, "what a pod and the operator say to each other is spoken by stores in any language"},
 	{"internal/failpoint", nil, "a crash point may stand anywhere"},
+	{"internal/joint", nil, "whoever groups what several callers wait for needs it"},
 
-	{"manifest", []string{"objstore!", "objstore/envelope", failpoints}, "what the store is does not depend on who recovers or audits it; a position is a plain number, so not even wal"},
-	{"audit", []string{"objstore!", "objstore/envelope", failpoints}, "the trail takes plain words, so that it outlives every form of manifest and sidecar"},
+	{"manifest", []string{"objstore!", "objstore/envelope", failpoints, joint}, "what the store is does not depend on who recovers or audits it; a position is a plain number, so not even wal"},
+	{"audit", []string{"objstore!", "objstore/envelope", failpoints, joint}, "the trail takes plain words, so that it outlives every form of manifest and sidecar"},
 	{"recovery", []string{"manifest", "audit", "objstore!", "objstore/envelope", failpoints}, "recovery decides over values; who asked and where it runs is no input"},
 	{"detect", []string{"manifest"}, "facts in, verdicts out: it reads no bucket and no cluster"},
 	{"maintenance", []string{"manifest"}, "facts in, verdicts out: it reads no bucket and no cluster"},
@@ -60,7 +63,7 @@ var law = []rule{
 var library = []string{"objstore", "wal", "manifest", "audit", "recovery", "detect", "maintenance", "rebuild", "control", "store", "internal"}
 
 // plain are the packages that need nothing but the standard library.
-var plain = []string{"objstore!", "objstore/envelope", "objstore/mem", "objstore/fault", "wal", "control", "manifest", "audit", "recovery", "detect", "maintenance", "rebuild", "internal/failpoint"}
+var plain = []string{"objstore!", "objstore/envelope", "objstore/mem", "objstore/fault", "wal", "control", "manifest", "audit", "recovery", "detect", "maintenance", "rebuild", "internal/failpoint", "internal/joint"}
 
 // ban keeps packages out.
 type ban struct {
