@@ -43,7 +43,8 @@ func (s *step) settle(err error, say func(error) *finding) bool {
 // opening is how far the way to an open root was walked.
 type opening struct {
 	claimed, probed, audited step
-	root                     *Root // nil unless all three hold
+	root                     *Root // nil unless all three hold, or the first two did and the probe was repeated
+	reprobed                 bool  // the look was a repeated probe, and nothing else
 }
 
 // bad returns the first thing that does not hold.
@@ -97,7 +98,7 @@ func (o *opener) open(ctx context.Context, ws *v1alpha1.WALStore) (res opening) 
 		return res
 	}
 	res.claimed.ok = false
-	if !res.probed.settle(objstore.Probe(ctx, b, "probe/"+o.opt.NewID()+"/"), probeFinding) {
+	if !res.probed.settle(o.probe(ctx, root), probeFinding) {
 		return res
 	}
 	if !res.claimed.settle(o.claim(ctx, ws, root), rootFinding) {
@@ -106,15 +107,33 @@ func (o *opener) open(ctx context.Context, ws *v1alpha1.WALStore) (res opening) 
 	if !res.audited.settle(keyErr, auditFinding) || !res.audited.settle(o.trail(ctx, ws, root, keys), auditFinding) {
 		return res
 	}
+	root.probeAt = o.opt.Now().Add(o.opt.reprobe())
 	root.Recoverer = recovery.NewRecoverer(root.Manifest, root.Trail, recovery.RecovererOptions{Process: o.opt.Process})
 	o.roots.put(root)
 	res.root = root
 	return res
 }
 
+func (o *opener) probe(ctx context.Context, root *Root) error {
+	return objstore.Probe(ctx, root.Bucket, "probe/"+o.opt.NewID()+"/")
+}
+
 // again checks an open root: is it still the same store, with the same history.
+// Once in a while it probes instead whether its promises are still kept; a server
+// that was downgraded, or a new proxy before it, changes without notice. That takes
+// the place of the other looks, so that an hour has room for either.
 func (o *opener) again(ctx context.Context, ws *v1alpha1.WALStore, root *Root) (res opening) {
 	res = opening{claimed: step{ok: true}, probed: step{ok: true}, audited: step{ok: true}, root: root}
+	if !o.opt.Now().Before(root.probeAt) {
+		res.reprobed = true
+		kept := res.probed.settle(o.probe(ctx, root), probeFinding)
+		root.doubt.Store(!kept)
+		if kept {
+			root.probeAt = o.opt.Now().Add(o.opt.reprobe())
+			root.away.note(nil, o.opt.Now())
+		}
+		return res
+	}
 	err := unchanged(ctx, root)
 	root.away.note(err, o.opt.Now())
 	if !res.claimed.settle(err, rootFinding) {

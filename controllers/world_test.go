@@ -55,6 +55,7 @@ type world struct {
 	stop      func()                                    // the operator
 	running   bool
 	pods      int
+	nudges    int
 }
 
 // newWorld makes a namespace and a root; start starts the operator.
