@@ -70,7 +70,7 @@ type Options struct {
 	SkipNameValidation bool
 
 	// OpenBucket opens what a WALStore names as its root. Default: by its scheme.
-	OpenBucket func(ctx context.Context, root v1alpha1.Root, secret map[string][]byte) (objstore.Bucket, error)
+	OpenBucket func(ctx context.Context, root v1alpha1.Root, with Access) (objstore.Bucket, error)
 	// DialContext connects to a store pod. Default a net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Now is the clock. Default time.Now.

@@ -23,7 +23,7 @@ import (
 
 // behind lets an operator see the root through another store.
 func (w *world) behind(b objstore.Bucket) {
-	w.opt.OpenBucket = func(context.Context, v1alpha1.Root, map[string][]byte) (objstore.Bucket, error) { return b, nil }
+	w.opt.OpenBucket = func(context.Context, v1alpha1.Root, Access) (objstore.Bucket, error) { return b, nil }
 }
 
 // Stores that keep no promise, each in its way, and servers that answer nothing
