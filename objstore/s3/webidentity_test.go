@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -133,6 +135,36 @@ func TestWithoutCredentialsNothingIsSent(t *testing.T) {
 	}
 	if seen := s.seen(); len(seen) != 0 {
 		t.Errorf("the store was asked: %s %s", seen[0].Method, seen[0].URL)
+	}
+}
+
+// A pod has the token in a file that the kubelet renews, and the rest in its
+// environment: the SDK's own chain finds it.
+func TestTheChainExchangesAMountedToken(t *testing.T) {
+	s, e := serve(t, func(int, http.ResponseWriter, *http.Request) {}), exchanges(t)
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("mounted"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"} {
+		t.Setenv(name, "")
+	}
+	for name, value := range map[string]string{
+		"AWS_ROLE_ARN": "arn:aws:iam::1:role/orders", "AWS_WEB_IDENTITY_TOKEN_FILE": file, "AWS_ROLE_SESSION_NAME": "salvor.shop.orders",
+		"AWS_ENDPOINT_URL_STS": e.URL, "HOME": t.TempDir(),
+	} {
+		t.Setenv(name, value)
+	}
+	o := s.options()
+	o.AccessKeyID, o.SecretAccessKey, o.Region = "", "", "us-east-1"
+	if r, err := open(t, o).PutIfAbsent(t.Context(), "k", nil, "a"); r.Outcome != objstore.Created {
+		t.Fatalf("%v, %v", r.Outcome, err)
+	}
+	if len(e.asked) != 1 || e.asked[0]["WebIdentityToken"] != "mounted" || e.asked[0]["RoleSessionName"] != "salvor.shop.orders" {
+		t.Errorf("the token service was asked %v", e.asked)
+	}
+	if auth := s.seen()[0].Header.Get("Authorization"); !strings.Contains(auth, "Credential=key-1/") {
+		t.Errorf("signed as %s", auth)
 	}
 }
 
