@@ -43,7 +43,7 @@ func (s *step) settle(err error, say func(error) *finding) bool {
 // opening is how far the way to an open root was walked.
 type opening struct {
 	claimed, probed, audited step
-	root                     *Root // nil unless all three hold, or the first two did and the probe was repeated
+	root                     *Root // nil when it is not open; one that is may have gone away or be in doubt
 	reprobed                 bool  // the look was a repeated probe, and nothing else
 }
 

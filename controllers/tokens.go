@@ -5,7 +5,10 @@ package controllers
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -37,8 +40,30 @@ func (o *opener) tokens(ws *v1alpha1.WALStore) objstore.TokenSource {
 		if err := o.requester.SubResource("token").Create(ctx, &of, &request); err != nil {
 			return objstore.Token{}, tokenFinding(namespace, name, err)
 		}
+		if issuer(request.Status.Token) == audience {
+			return objstore.Token{}, found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonTokenForbidden,
+				"audience %s is the cluster's own API server: whoever is shown such a token can act as ServiceAccount %s/%s; name the token service's audience",
+				audience, namespace, name).final()
+		}
 		return objstore.Token{Value: request.Status.Token, Expires: request.Status.ExpirationTimestamp.Time}, nil
 	})
+}
+
+// issuer is who a token says has made it; an API server takes tokens that are made
+// for their own issuer. "" when it cannot be told.
+func issuer(token string) string {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	var claims struct {
+		Issuer string `json:"iss"`
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || json.Unmarshal(raw, &claims) != nil {
+		return ""
+	}
+	return claims.Issuer
 }
 
 // tokenFinding says why there is no token, and what to do.

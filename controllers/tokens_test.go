@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -177,6 +178,33 @@ func TestATokenIsOfTheStoresOwnNamespace(t *testing.T) {
 	w.becomes("elsewhere", v1alpha1.ConditionReady, "False AccessDenied")
 	if got := s.answers(); !slices.Contains(got, ": InvalidIdentityToken") {
 		t.Errorf("a token for another audience was taken: %v", got)
+	}
+}
+
+// A token that the API server itself would take is shown to nobody, whatever the
+// audience is called there.
+func TestATokenForTheAPIServerIsShownToNobody(t *testing.T) {
+	contract.Row(t, 163)
+	w := newWorld(t)
+	w.account(w.namespace, "orders")
+	ws := &v1alpha1.WALStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ledger"}}
+	account := &v1alpha1.ServiceAccountCredentials{Name: "orders", Audience: audience}
+	ws.Spec.Root.Credentials = &v1alpha1.Credentials{ServiceAccount: account}
+	o := &opener{requester: w.client}
+	token, err := o.tokens(ws).Token(w.ctx)
+	must(t, err)
+	account.Audience = issuer(token.Value)
+	if account.Audience == "" {
+		t.Fatal("the token names no issuer")
+	}
+	review := authenticationv1.TokenReview{}
+	if token, err = o.tokens(ws).Token(w.ctx); token.Value != "" {
+		review.Spec.Token = token.Value
+		must(t, w.client.Create(w.ctx, &review))
+	}
+	var f *finding
+	if !errors.As(err, &f) || f.Reason != v1alpha1.ReasonTokenForbidden || review.Status.Authenticated {
+		t.Errorf("%v, and the API server takes it: %t", err, review.Status.Authenticated)
 	}
 }
 
