@@ -90,7 +90,7 @@ func TestAggregation(t *testing.T) {
 	const prefix = "rbac.authorization.k8s.io/aggregate-to-"
 	for role, want := range map[string][]string{
 		"salvor-viewer": {"admin", "edit", "view"}, "salvor-editor": {"admin", "edit"},
-		"salvor-approver": nil, "salvor-operator": nil, "salvor-metrics-auth": nil, "salvor-metrics-reader": nil,
+		"salvor-approver": nil, "salvor-operator": nil, "salvor-token-requester": nil, "salvor-metrics-auth": nil, "salvor-metrics-reader": nil,
 	} {
 		var got []string
 		for label, value := range find(t, all, "ClusterRole", role).unstructured().GetLabels() {
@@ -127,6 +127,12 @@ func TestOperatorHasLeastPrivilege(t *testing.T) {
 		if got := s.can(t, operator, ns, question); got != want {
 			t.Errorf("the operator, %s in a tenant's namespace: %v, want %v", question, got, want)
 		}
+	}
+	// Tokens are a namespace's to give, by the binding that its stores' conditions ask for.
+	s.mustKubectl(t, "", "-n", ns, "create", "rolebinding", "salvor-token-requester", "--clusterrole", "salvor-token-requester", "--serviceaccount", "salvor-system:salvor-operator")
+	const token = "create serviceaccounts --subresource=token"
+	if !s.can(t, operator, ns, token) || s.can(t, operator, s.namespace(t, nil), token) {
+		t.Error("the operator may not ask for tokens where it was allowed to, or may elsewhere")
 	}
 	if !s.can(t, operator, "salvor-system", "create leases.coordination.k8s.io") {
 		t.Error("the operator cannot make its own Lease")
@@ -165,7 +171,7 @@ func TestNamespacedOperatorReachesItsNamespacesOnly(t *testing.T) {
 	s.mustKubectl(t, move(s.build(t, "namespaced"), home), "apply", "--server-side", "--validate=strict", "-f", "-")
 	s.mustKubectl(t, move(s.build(t, "namespaced/tenant"), tenant), "apply", "--server-side", "--validate=strict", "-f", "-")
 	operator := "system:serviceaccount:" + home + ":salvor-operator"
-	for _, question := range []string{"get secrets", "list pods", "list walstores", "create recoverysidecars"} {
+	for _, question := range []string{"get secrets", "list pods", "list walstores", "create recoverysidecars", "create serviceaccounts --subresource=token"} {
 		for ns, want := range map[string]bool{home: true, tenant: true, foreign: false} {
 			if got := s.can(t, operator, ns, question); got != want {
 				t.Errorf("%s in %s (home %s, tenant %s): %v, want %v", question, ns, home, tenant, got, want)

@@ -43,6 +43,8 @@ func TestInvalidWALStoresAreRefused(t *testing.T) {
 	s := server(t)
 	a, m := parse(t, adopted), parse(t, managed)
 	local := a.with("spec.root", map[string]any{"uri": "file:///var/lib/store"})
+	account := map[string]any{"name": "orders", "roleARN": "arn:aws:iam::111122223333:role/orders"}
+	tokens := a.with("spec.root.credentials", map[string]any{"serviceAccount": account})
 	const (
 		scheme   = "the root must be s3://BUCKET/PREFIX"
 		spelling = "a root has one spelling"
@@ -78,7 +80,21 @@ func TestInvalidWALStoresAreRefused(t *testing.T) {
 		{"a root that is too long", a.with("spec.root.uri", "s3://stores/"+strings.Repeat("x", 512)), "Too long: may not be more than 512"},
 
 		{"the operator's identity for a tenant's server", a.with("spec.root.credentials", nil).with("spec.root.endpoint", "https://s3.example.net"),
-			"an endpoint needs credentials.secretRef"},
+			"an endpoint needs credentials.secretRef or credentials.serviceAccount"},
+		{"two kinds of credentials", a.with("spec.root.credentials.serviceAccount", account), "set exactly one of credentials.secretRef"},
+		{"no kind of credentials", a.with("spec.root.credentials", map[string]any{}), "set exactly one of credentials.secretRef"},
+		{"a ServiceAccount without a role", tokens.with("spec.root.credentials.serviceAccount.roleARN", nil), "roleARN is needed for an s3:// root"},
+		{"a role that is none", tokens.with("spec.root.credentials.serviceAccount.roleARN", "admin"), "roleARN must be like arn:aws:iam::"},
+		{"a ServiceAccount by a path", tokens.with("spec.root.credentials.serviceAccount.name", "kube-system/admin"), "serviceAccount.name in body should match"},
+		{"a token for the API server", tokens.with("spec.root.credentials.serviceAccount.audience", "https://kubernetes.default.svc"), "never this cluster's own API server"},
+		{"a token for nobody", tokens.with("spec.root.credentials.serviceAccount.audience", ""), "should be at least 1 chars long"},
+		{"a token service with a path", tokens.with("spec.root.credentials.serviceAccount.stsEndpoint", "https://sts.example.net/x"), "stsEndpoint must be http:// or https://"},
+		{"no time to connect", a.with("spec.root.requests.connectTimeout", "1ms"), "connectTimeout must be between 100ms and 1m"},
+		{"an hour's pause", a.with("spec.root.requests.maxBackoff", "1h"), "maxBackoff must be between 10ms and 1m"},
+		{"no attempt", a.with("spec.root.requests.readAttempts", int64(0)), "should be greater than or equal to 1"},
+		{"attempts without end", a.with("spec.root.requests.readAttempts", int64(11)), "should be less than or equal to 10"},
+		{"one connection", a.with("spec.root.requests.maxConnections", int64(1)), "should be greater than or equal to 2"},
+		{"too many connections", a.with("spec.root.requests.maxConnections", int64(1025)), "should be less than or equal to 1024"},
 		{"a directory with credentials", local.with("spec.root.credentials", map[string]any{"secretRef": map[string]any{"name": "x"}}), belong},
 		{"a directory with an endpoint", local.with("spec.root.endpoint", "http://x"), belong},
 		{"a directory with a region", local.with("spec.root.region", "x"), belong},
@@ -123,6 +139,8 @@ func TestWhatIsNotBuiltIsNoField(t *testing.T) {
 	for _, path := range []string{
 		"spec.recovery.policy", "spec.recovery.rollBack", "spec.windows", "spec.hooks", "spec.workload.selector",
 		"spec.root.credentials.serviceAccountName", "spec.audit.archive",
+		// Credentials are of the WALStore's own namespace: there is no way to say another.
+		"spec.root.credentials.secretRef.namespace", "spec.root.credentials.serviceAccount.namespace",
 	} {
 		err := s.create(t.Context(), a.with(path, "x"), client.DryRunAll)
 		if err == nil || !strings.Contains(err.Error(), `unknown field "`+path+`"`) {
@@ -138,12 +156,18 @@ func TestValidWALStoresAreAccepted(t *testing.T) {
 	a, m := parse(t, adopted), parse(t, managed)
 	local := a.with("spec.root", map[string]any{"uri": "file:///var/lib/store"})
 	for name, o := range map[string]object{
-		"the smallest":               a,
-		"the smallest managed":       m,
-		"a bucket without a prefix":  a.with("spec.root.uri", "s3://stores"),
-		"dots in the bucket":         a.with("spec.root.uri", "s3://my.stores-1/a/b_c.d=e+f,g~h"),
-		"hidden directories":         a.with("spec.root.uri", "s3://stores/.a/..b/c."),
-		"an endpoint with a port":    a.with("spec.root.endpoint", "http://10.0.0.1:7070"),
+		"the smallest":              a,
+		"the smallest managed":      m,
+		"a bucket without a prefix": a.with("spec.root.uri", "s3://stores"),
+		"dots in the bucket":        a.with("spec.root.uri", "s3://my.stores-1/a/b_c.d=e+f,g~h"),
+		"hidden directories":        a.with("spec.root.uri", "s3://stores/.a/..b/c."),
+		"an endpoint with a port":   a.with("spec.root.endpoint", "http://10.0.0.1:7070"),
+		"an endpoint on IPv6":       a.with("spec.root.endpoint", "http://[fd00::1]:7070"),
+		"tokens":                    a.with("spec.root.credentials", map[string]any{"serviceAccount": map[string]any{"name": "orders", "roleARN": "arn:aws:iam::111122223333:role/eu/orders"}}),
+		"tokens for another server": a.with("spec.root.credentials", map[string]any{"serviceAccount": map[string]any{
+			"name": "orders.eu", "roleARN": "arn:minio:iam:::role/a-b_c", "stsEndpoint": "https://minio.storage.svc:9000", "audience": "minio", "caSecretRef": map[string]any{"name": "ca"}}}),
+		"other requests": a.with("spec.root.requests", map[string]any{
+			"connectTimeout": "500ms", "readAttempts": int64(5), "maxBackoff": "1m", "maxConnections": int64(8)}),
 		"an endpoint with its slash": a.with("spec.root.endpoint", "https://s3.example.net/"),
 		"an ambient root":            a.with("spec.root.credentials", nil),
 		"a directory":                local,
@@ -178,7 +202,7 @@ func TestWALStoreDefaults(t *testing.T) {
 	}
 	want := `{"audit":{"keySecretRef":{"name":"orders-audit"}},"control":{"port":8411},` +
 		`"managed":{"checkpointInterval":"10s","replicas":3,"storage":{"size":"1Gi"}},"recovery":{"orphanAfter":"5m"},"retention":{"age":"24h","versions":1024},` +
-		`"root":{"credentials":{"secretRef":{"name":"orders-root"}},"requestTimeout":"10s","uri":"s3://stores/orders"}}`
+		`"root":{"credentials":{"secretRef":{"name":"orders-root"}},"requestTimeout":"10s","requests":{"connectTimeout":"5s","maxBackoff":"5s","maxConnections":64,"readAttempts":3},"uri":"s3://stores/orders"}}`
 	if string(got) != want {
 		t.Errorf("defaults:\n got %s\nwant %s", got, want)
 	}
@@ -189,7 +213,11 @@ func TestWALStoreDefaults(t *testing.T) {
 		store.Spec.Managed.CheckpointInterval.Duration != v1alpha1.DefaultCheckpointInterval ||
 		store.Spec.Recovery.OrphanAfter.Duration != v1alpha1.DefaultOrphanAfter ||
 		store.Spec.Retention.Versions != v1alpha1.DefaultRetainVersions || store.Spec.Retention.Age.Duration != v1alpha1.DefaultRetainAge ||
-		store.Spec.Root.RequestTimeout.Duration != v1alpha1.DefaultRequestTimeout {
+		store.Spec.Root.RequestTimeout.Duration != v1alpha1.DefaultRequestTimeout ||
+		store.Spec.Root.Requests.ConnectTimeout.Duration != v1alpha1.DefaultConnectTimeout ||
+		store.Spec.Root.Requests.ReadAttempts != v1alpha1.DefaultReadAttempts ||
+		store.Spec.Root.Requests.MaxBackoff.Duration != v1alpha1.DefaultMaxBackoff ||
+		store.Spec.Root.Requests.MaxConnections != v1alpha1.DefaultMaxConnections {
 		t.Errorf("the constants of names.go differ from the schema's defaults: %+v", store.Spec)
 	}
 }

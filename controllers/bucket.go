@@ -7,6 +7,9 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
 	"github.com/salvor-io/salvor/objstore"
@@ -14,46 +17,91 @@ import (
 	"github.com/salvor-io/salvor/objstore/s3"
 )
 
-// OpenBucket opens the bucket of a root by its scheme. secret is nil only for
-// roots that need none, or that may use the operator's own identity.
-func OpenBucket(ctx context.Context, root v1alpha1.Root, secret map[string][]byte) (objstore.Bucket, error) {
+// Access is what a WALStore's own namespace gives to open its root. The zero
+// value is for roots that need nothing, or that may use the operator's own identity.
+type Access struct {
+	// Secret holds keys, and perhaps certificates.
+	Secret map[string][]byte
+	// Tokens are exchanged for credentials, as spec.root.credentials.serviceAccount says.
+	Tokens objstore.TokenSource
+	// Session names who exchanges them, in the logs of the other side.
+	Session string
+	// CA are certificates to trust besides those of the host; PEM.
+	CA []byte
+}
+
+// own reports whether the namespace gave anything to prove who asks.
+func (a Access) own() bool { return a.Secret != nil || a.Tokens != nil }
+
+// OpenBucket opens the bucket of a root by its scheme.
+func OpenBucket(ctx context.Context, root v1alpha1.Root, with Access) (objstore.Bucket, error) {
 	scheme, rest, _ := strings.Cut(root.URI, "://")
 	switch scheme {
 	case "file", "mem":
 		return rooturl.Open(ctx, root.URI, rooturl.Options{})
 	case "s3":
-		return openS3(ctx, root, rest, secret)
+		return openS3(ctx, root, rest, with)
 	default:
 		return nil, fmt.Errorf("root %s: unknown scheme %q", root.URI, scheme)
 	}
 }
 
-func openS3(ctx context.Context, root v1alpha1.Root, rest string, secret map[string][]byte) (objstore.Bucket, error) {
+func openS3(ctx context.Context, root v1alpha1.Root, rest string, with Access) (objstore.Bucket, error) {
 	bucket, prefix, _ := strings.Cut(rest, "/")
-	region := root.Region
-	if region == "" && secret != nil {
-		region = "us-east-1" // else the SDK would look for one in the operator's own environment
+	o := s3Options(root)
+	o.Bucket, o.CA = bucket, with.CA
+	if o.Region == "" && with.own() {
+		o.Region = "us-east-1" // else the SDK would look for one in the operator's own environment
 	}
-	entry := func(name string) string { return strings.TrimSpace(string(secret[name])) }
-	o := s3.Options{
-		Bucket: bucket, Endpoint: strings.TrimSuffix(root.Endpoint, "/"), Region: region, PathStyle: root.PathStyle,
-		AccessKeyID:     entry(v1alpha1.SecretAccessKeyID),
-		SecretAccessKey: entry(v1alpha1.SecretSecretAccessKey),
-		SessionToken:    entry(v1alpha1.SecretSessionToken),
-		CA:              secret[v1alpha1.SecretCA],
-	}
-	if t := root.RequestTimeout; t != nil {
-		o.AnswerTimeout = t.Duration
-	}
-	if secret != nil && (o.AccessKeyID == "" || o.SecretAccessKey == "") {
-		// Without a key the SDK would look for one of the operator's own.
-		return nil, fmt.Errorf("root %s: the Secret lacks %s or %s", root.URI, v1alpha1.SecretAccessKeyID, v1alpha1.SecretSecretAccessKey)
+	switch {
+	case with.Tokens != nil:
+		account := root.Credentials.ServiceAccount
+		o.WebIdentity = &s3.WebIdentity{
+			Tokens: with.Tokens, SessionName: with.Session, RoleARN: account.RoleARN, Endpoint: strings.TrimSuffix(account.STSEndpoint, "/"),
+		}
+	case with.Secret != nil:
+		entry := func(name string) string { return strings.TrimSpace(string(with.Secret[name])) }
+		o.AccessKeyID = entry(v1alpha1.SecretAccessKeyID)
+		o.SecretAccessKey = entry(v1alpha1.SecretSecretAccessKey)
+		o.SessionToken = entry(v1alpha1.SecretSessionToken)
+		if o.AccessKeyID == "" || o.SecretAccessKey == "" {
+			// Without a key the SDK would look for one of the operator's own.
+			return nil, fmt.Errorf("root %s: the Secret lacks %s or %s", root.URI, v1alpha1.SecretAccessKeyID, v1alpha1.SecretSecretAccessKey)
+		}
 	}
 	b, err := s3.Open(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	return objstore.Prefix(b, prefix), nil
+}
+
+// s3Options are a root's settings in the words of the driver, which has its own
+// defaults for what is not set.
+func s3Options(root v1alpha1.Root) s3.Options {
+	return s3.Options{
+		Endpoint: strings.TrimSuffix(root.Endpoint, "/"), Region: root.Region, PathStyle: root.PathStyle,
+		DialTimeout:   given(root.Requests.ConnectTimeout, v1alpha1.DefaultConnectTimeout),
+		AnswerTimeout: given(root.RequestTimeout, v1alpha1.DefaultRequestTimeout),
+		MaxBackoff:    given(root.Requests.MaxBackoff, v1alpha1.DefaultMaxBackoff),
+		ReadAttempts:  int(root.Requests.ReadAttempts),
+		MaxConns:      int(root.Requests.MaxConnections),
+	}
+}
+
+// given is what a spec says, or what holds otherwise.
+func given(d *metav1.Duration, otherwise time.Duration) time.Duration {
+	if d == nil {
+		return otherwise
+	}
+	return d.Duration
+}
+
+// sessionName tells the sessions of stores apart, within what STS allows: 64 of
+// letters, digits and some signs, which names of Kubernetes keep to.
+func sessionName(ws *v1alpha1.WALStore) string {
+	name := "salvor." + ws.Namespace + "." + ws.Name
+	return name[:min(len(name), 64)]
 }
 
 // isLocal reports whether a root lives on this machine only.

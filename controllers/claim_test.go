@@ -33,7 +33,7 @@ func (w *world) secret(name string, entries ...string) {
 }
 
 // misbehaving is a door to a root that ignores If-None-Match.
-func (w *world) misbehaving(context.Context, v1alpha1.Root, map[string][]byte) (objstore.Bucket, error) {
+func (w *world) misbehaving(context.Context, v1alpha1.Root, Access) (objstore.Bucket, error) {
 	return fault.IgnoresIfAbsent(w.disk), nil
 }
 

@@ -46,9 +46,11 @@
 // # Files
 //
 //	setup.go options.go wake.go single.go     wiring
-//	opening.go identity.go roots.go bucket.go a root: whose credentials, which store, is it ours, does it keep its promises
+//	opening.go identity.go roots.go           a root: which store, is it ours, does it keep its promises
+//	bucket.go tokens.go                       whose credentials, and how it is asked
+//	pace.go                                   when it is looked at again
 //	walstore_controller.go walstore_status.go readiness.go conditions.go
-//	workload.go managed.go storeset.go        pods: adopted, or run by us
+//	workload.go managed.go storeset.go storeroot.go   pods: adopted, or run by us
 //	streams.go dialling.go writers.go looking.go pods.go
 //	sweep.go naming.go ledger.go              what pends, and the resource for it
 //	recoverysidecar_controller.go report.go describe.go retire.go results.go

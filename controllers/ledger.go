@@ -130,6 +130,13 @@ func (l *ledger) of(store types.UID, writer manifest.WriterID) (out []pending) {
 	return out
 }
 
+// count is how much of a store's is known to pend.
+func (l *ledger) count(store types.UID) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.stores[store])
+}
+
 // keepOnly forgets what a complete listing did not show and was not seen after it
 // began.
 func (l *ledger) keepOnly(store types.UID, listed map[string]bool, began time.Time) {

@@ -132,8 +132,10 @@ type summary struct {
 	pods, running, streaming, registered int
 	poisoned                             []string
 	// behind are running pods that do not stream though they should.
-	behind    []string
-	heard     bool
+	behind []string
+	heard  bool
+	// ahead: a writer has seen a later publication than we have.
+	ahead     bool
 	isolation detect.Isolation
 }
 
@@ -152,6 +154,7 @@ func (s *Streams) Summary(root *Root) (sum summary) {
 		}
 	}
 	full := s.dialled >= s.opt.MaxStreams
+	view := uint64(root.Manifest.View().Version)
 	for id, wr := range w.writers {
 		sum.pods++
 		if wr.ready {
@@ -165,6 +168,7 @@ func (s *Streams) Summary(root *Root) (sum summary) {
 		}
 		if wr.status != nil {
 			sum.heard = true
+			sum.ahead = sum.ahead || wr.status.Manifest > view
 			if wr.status.State == control.Poisoned {
 				sum.poisoned = append(sum.poisoned, "pod "+string(id)+": "+wr.status.PoisonReason)
 			}

@@ -43,7 +43,8 @@ func (s *step) settle(err error, say func(error) *finding) bool {
 // opening is how far the way to an open root was walked.
 type opening struct {
 	claimed, probed, audited step
-	root                     *Root // nil unless all three hold
+	root                     *Root // nil when it is not open; one that is may have gone away or be in doubt
+	reprobed                 bool  // the look was a repeated probe, and nothing else
 }
 
 // bad returns the first thing that does not hold.
@@ -59,9 +60,10 @@ func (o *opening) bad() *finding {
 // opener opens roots. secrets is a reader without a cache: a Secret is got by the
 // name that a WALStore of its own namespace gives, and never listed or kept.
 type opener struct {
-	opt     Options
-	secrets client.Reader
-	roots   *Roots
+	opt       Options
+	secrets   client.Reader
+	requester requester
+	roots     *Roots
 
 	mu      sync.Mutex
 	cluster string
@@ -71,22 +73,22 @@ type opener struct {
 // store is it and is it ours, does it keep its promises, is it the one that it was,
 // does its audit trail go on. Nothing is written before the probe.
 func (o *opener) open(ctx context.Context, ws *v1alpha1.WALStore) (res opening) {
-	secret, err := o.credentials(ctx, ws)
+	access, err := o.credentials(ctx, ws)
 	if err != nil {
 		res.claimed.settle(err, rootFinding)
 		return res
 	}
 	keys, keyData, keyErr := o.keyring(ctx, ws)
-	print := fingerprint(ws, secret, keyData)
+	print := fingerprint(ws, access.Secret, map[string][]byte{v1alpha1.SecretCA: access.CA}, keyData)
 	if root := o.roots.Get(ws.UID); root != nil && root.print == print && keyErr == nil {
 		return o.again(ctx, ws, root)
 	}
-	b, err := o.opt.OpenBucket(ctx, ws.Spec.Root, secret)
+	b, err := o.opt.OpenBucket(ctx, ws.Spec.Root, access)
 	if err != nil {
 		res.claimed.settle(found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonRootUnreachable, "%s", short(err)), rootFinding)
 		return res
 	}
-	root := &Root{Store: client.ObjectKeyFromObject(ws), UID: ws.UID, URI: ws.Spec.Root.URI, Bucket: b, print: print, ca: len(secret[v1alpha1.SecretCA]) > 0}
+	root := &Root{Store: client.ObjectKeyFromObject(ws), UID: ws.UID, URI: ws.Spec.Root.URI, Bucket: b, print: print, ca: len(access.CA) > 0}
 	defer func() {
 		if res.root == nil {
 			_ = b.Close()
@@ -97,7 +99,7 @@ func (o *opener) open(ctx context.Context, ws *v1alpha1.WALStore) (res opening) 
 		return res
 	}
 	res.claimed.ok = false
-	if !res.probed.settle(objstore.Probe(ctx, b, "probe/"+o.opt.NewID()+"/"), probeFinding) {
+	if !res.probed.settle(o.probe(ctx, root), probeFinding) {
 		return res
 	}
 	if !res.claimed.settle(o.claim(ctx, ws, root), rootFinding) {
@@ -106,15 +108,33 @@ func (o *opener) open(ctx context.Context, ws *v1alpha1.WALStore) (res opening) 
 	if !res.audited.settle(keyErr, auditFinding) || !res.audited.settle(o.trail(ctx, ws, root, keys), auditFinding) {
 		return res
 	}
+	root.probeAt = o.opt.Now().Add(o.opt.reprobe())
 	root.Recoverer = recovery.NewRecoverer(root.Manifest, root.Trail, recovery.RecovererOptions{Process: o.opt.Process})
 	o.roots.put(root)
 	res.root = root
 	return res
 }
 
+func (o *opener) probe(ctx context.Context, root *Root) error {
+	return objstore.Probe(ctx, root.Bucket, "probe/"+o.opt.NewID()+"/")
+}
+
 // again checks an open root: is it still the same store, with the same history.
+// Once in a while it probes instead whether its promises are still kept; a server
+// that was downgraded, or a new proxy before it, changes without notice. That takes
+// the place of the other looks, so that an hour has room for either.
 func (o *opener) again(ctx context.Context, ws *v1alpha1.WALStore, root *Root) (res opening) {
 	res = opening{claimed: step{ok: true}, probed: step{ok: true}, audited: step{ok: true}, root: root}
+	if !o.opt.Now().Before(root.probeAt) {
+		res.reprobed = true
+		kept := res.probed.settle(o.probe(ctx, root), probeFinding)
+		root.doubt.Store(!kept)
+		if kept {
+			root.probeAt = o.opt.Now().Add(o.opt.reprobe())
+			root.away.note(nil, o.opt.Now())
+		}
+		return res
+	}
 	err := unchanged(ctx, root)
 	root.away.note(err, o.opt.Now())
 	if !res.claimed.settle(err, rootFinding) {
@@ -132,29 +152,43 @@ func (o *opener) again(ctx context.Context, ws *v1alpha1.WALStore, root *Root) (
 	return res
 }
 
-// credentials are the data of the Secret that the WALStore names in its own
-// namespace; nil for a root that needs none.
-func (o *opener) credentials(ctx context.Context, ws *v1alpha1.WALStore) (map[string][]byte, error) {
+// credentials are what the WALStore's own namespace gives to open its root: the
+// data of a Secret, or tokens of a ServiceAccount; nothing for a root that needs none.
+func (o *opener) credentials(ctx context.Context, ws *v1alpha1.WALStore) (a Access, err error) {
 	root := ws.Spec.Root
 	switch {
 	case isLocal(root.URI):
 		if !o.opt.AllowLocalRoots {
-			return nil, found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonRootNotAllowed,
+			return a, found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonRootNotAllowed,
 				"%s is on the operator's own machine, and this operator was not started with --allow-local-roots", root.URI).final()
 		}
-		return nil, nil
+		return a, nil
 	case root.Credentials == nil && root.Endpoint == "" && listed(o.opt.AmbientRoots, root.URI):
-		return nil, nil
+		return a, nil
 	case root.Credentials == nil:
-		return nil, found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonCredentialsMissing,
-			"spec.root.credentials names no Secret, and %s is not among --ambient-roots: the operator's own identity opens no tenant's root", root.URI).final()
+		return a, found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonCredentialsMissing,
+			"spec.root.credentials names no Secret and no ServiceAccount, and %s is not among --ambient-roots: the operator's own identity opens no tenant's root", root.URI).final()
+	case root.Credentials.ServiceAccount != nil:
+		a.Tokens, a.Session = o.tokens(ws), sessionName(ws)
+		if name := root.Credentials.ServiceAccount.CASecretRef.Name; name != "" {
+			data, err := o.entries(ctx, ws, name, v1alpha1.SecretCA)
+			a.CA = data[v1alpha1.SecretCA]
+			return a, err
+		}
+		return a, nil
 	}
-	name := root.Credentials.SecretRef.Name
+	a.Secret, err = o.entries(ctx, ws, root.Credentials.SecretRef.Name, v1alpha1.SecretAccessKeyID, v1alpha1.SecretSecretAccessKey)
+	a.CA = a.Secret[v1alpha1.SecretCA]
+	return a, err
+}
+
+// entries are the data of a Secret that opens a root, with all of what is needed.
+func (o *opener) entries(ctx context.Context, ws *v1alpha1.WALStore, name string, needed ...string) (map[string][]byte, error) {
 	data, err := o.secret(ctx, ws.Namespace, name)
 	if err != nil {
 		return nil, secretFinding(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonCredentialsMissing, ws.Namespace, name, err)
 	}
-	for _, entry := range []string{v1alpha1.SecretAccessKeyID, v1alpha1.SecretSecretAccessKey} {
+	for _, entry := range needed {
 		if len(data[entry]) == 0 {
 			return nil, found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonCredentialsMissing, "Secret %s/%s has no entry %s", ws.Namespace, name, entry).final()
 		}

@@ -6,7 +6,6 @@ package controllers
 import (
 	"context"
 	"crypto/rand"
-	"math/big"
 	"net"
 	"time"
 
@@ -32,8 +31,15 @@ type Options struct {
 	// MaxStreams bounds the status streams; writers beyond it are watched by their
 	// pods' status and the sweep. Default 1,000.
 	MaxStreams int
-	// SweepEvery is the time between two listings of a root. Default 10 minutes.
+	// SweepEvery is the time between two listings of a root, with jitter. Default 10
+	// minutes.
 	SweepEvery time.Duration
+	// IdleSweepEvery is the time between two listings of a root in which nothing
+	// happens and whose pods all report. Default six times SweepEvery.
+	IdleSweepEvery time.Duration
+	// ProbeEvery is the time after which an open root has to show again that it keeps
+	// its promises. Default 24 h.
+	ProbeEvery time.Duration
 	// CollectEvery is the time between two collections of a root's history. Default 24 h.
 	CollectEvery time.Duration
 	// OrphanAfter is how long a writer may be without a pod where its WALStore does
@@ -66,7 +72,7 @@ type Options struct {
 	SkipNameValidation bool
 
 	// OpenBucket opens what a WALStore names as its root. Default: by its scheme.
-	OpenBucket func(ctx context.Context, root v1alpha1.Root, secret map[string][]byte) (objstore.Bucket, error)
+	OpenBucket func(ctx context.Context, root v1alpha1.Root, with Access) (objstore.Bucket, error)
 	// DialContext connects to a store pod. Default a net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Now is the clock. Default time.Now.
@@ -101,34 +107,14 @@ func (o Options) withDefaults() Options {
 		to time.Duration
 	}{
 		{&o.SweepEvery, 10 * time.Minute}, {&o.CollectEvery, 24 * time.Hour}, {&o.OrphanAfter, v1alpha1.DefaultOrphanAfter}, {&o.Retain, 24 * time.Hour},
-		{&o.Backoff, time.Second}, {&o.BackoffMost, 5 * time.Minute}, {&o.StatusEvery, time.Second}, {&o.PassTimeout, 45 * time.Second},
+		{&o.ProbeEvery, 24 * time.Hour}, {&o.Backoff, time.Second}, {&o.BackoffMost, 5 * time.Minute}, {&o.StatusEvery, time.Second}, {&o.PassTimeout, 45 * time.Second},
 	} {
 		if *d.p == 0 {
 			*d.p = d.to
 		}
 	}
+	if o.IdleSweepEvery == 0 {
+		o.IdleSweepEvery = 6 * o.SweepEvery
+	}
 	return o
-}
-
-// backoff is the pause after the nth failure in a row: doubled each time, with a
-// random half, so that what failed together does not come back together.
-func (o Options) backoff(n int) time.Duration {
-	d := o.Backoff
-	for i := 1; i < n && d < o.BackoffMost; i++ {
-		d *= 2
-	}
-	return jitter(min(d, o.BackoffMost))
-}
-
-// jitter returns between half of d and d.
-func jitter(d time.Duration) time.Duration {
-	half := d / 2
-	if half <= 0 {
-		return d
-	}
-	n, err := rand.Int(rand.Reader, big.NewInt(int64(half)))
-	if err != nil {
-		return d
-	}
-	return half + time.Duration(n.Int64()) + 1
 }

@@ -83,7 +83,7 @@ func TestAnOutageIsNoStampede(t *testing.T) {
 	var cut *outage
 	w, pods := ledgerWorld(t, 1, func(w *world) {
 		cut = &outage{Bucket: w.root}
-		w.opt.OpenBucket = func(context.Context, v1alpha1.Root, map[string][]byte) (objstore.Bucket, error) { return cut, nil }
+		w.opt.OpenBucket = func(context.Context, v1alpha1.Root, Access) (objstore.Bucket, error) { return cut, nil }
 		w.opt.BackoffMost = time.Second
 	})
 	const many = 40

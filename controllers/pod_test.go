@@ -52,7 +52,13 @@ type storePod struct {
 func (w *world) pod(store string, n int) *storePod {
 	w.t.Helper()
 	w.pods++
-	p := &storePod{w: w, name: fmt.Sprintf("%s-%d", store, n), ip: fmt.Sprintf("127.%d.%d.%d", 10+w.number/200, w.number%200, w.pods)}
+	return w.podAt(fmt.Sprintf("127.%d.%d.%d", 10+w.number/200, w.number%200, w.pods), store, n)
+}
+
+// podAt makes one whose address is ip.
+func (w *world) podAt(ip, store string, n int) *storePod {
+	w.t.Helper()
+	p := &storePod{w: w, name: fmt.Sprintf("%s-%d", store, n), ip: ip}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: p.name, Labels: map[string]string{v1alpha1.LabelStore: store}},
 		Spec:       podSpec(),

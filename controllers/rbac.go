@@ -28,5 +28,9 @@ package controllers
 // +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups="",resources=services,verbs=get;create;patch
 
+// The tokens of ServiceAccounts that open roots are not here: whoever may ask for
+// one can act as that ServiceAccount. Each namespace gives that right where its
+// stores need it (config/rbac/token); without it they say TokenForbidden.
+
 // Tells people.
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch

@@ -61,6 +61,9 @@ func (r *RecoverySidecarReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 			return ctrl.Result{}, nil // deleted
 		}
 	}
+	if waits == nil && root != nil && root.doubt.Load() {
+		waits = notReady(ws)
+	}
 	p := pass{
 		before: rsc.Status, generation: rsc.Generation, detected: detectedAt(&rsc), byHand: rsc.Annotations[annotationDetected] == "",
 		waits: waits, attempts: r.opt.Attempts, backoff: r.opt.backoff, retain: r.opt.Retain,
@@ -98,9 +101,14 @@ func (r *RecoverySidecarReconciler) store(ctx context.Context, rsc *v1alpha1.Rec
 	}
 	root := r.roots.Get(ws.UID)
 	if root == nil && holds(ws.Status.Conditions, v1alpha1.ConditionStalled) {
-		return &ws, nil, found(cObserved, v1alpha1.ReasonStoreNotReady, "WALStore %s cannot be worked on: see its conditions", key), nil
+		return &ws, nil, notReady(&ws), nil
 	}
 	return &ws, root, nil, nil
+}
+
+// notReady: nothing is written to this store's root for now.
+func notReady(ws *v1alpha1.WALStore) *finding {
+	return found(cObserved, v1alpha1.ReasonStoreNotReady, "WALStore %s cannot be worked on: see its conditions", client.ObjectKeyFromObject(ws))
 }
 
 // recover is one pass of the library.

@@ -55,7 +55,7 @@ func TestTheOperatorNeedsNoMoreThanItsRules(t *testing.T) {
 			w.user = user
 			w.opt.StoreImage = "salvor.local/salvor:dev"
 			w.opt.RetainMost = 1
-			w.opt.OpenBucket = func(_ context.Context, root v1alpha1.Root, _ map[string][]byte) (objstore.Bucket, error) {
+			w.opt.OpenBucket = func(_ context.Context, root v1alpha1.Root, _ Access) (objstore.Bucket, error) {
 				if root.Credentials != nil {
 					return other, nil
 				}

@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -32,6 +33,12 @@ type Root struct {
 	// print of the spec and the Secrets that it was opened with.
 	print string
 	away  away
+	// probeAt is when its promises are to be probed again. Only the store's own
+	// reconciler uses it.
+	probeAt time.Time
+	// doubt: the newest probe did not find that they are kept. Nothing is written
+	// to it then; it stays open, so that its writers are watched all the same.
+	doubt atomic.Bool
 }
 
 // ID is the uid of the store in the root.

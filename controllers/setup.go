@@ -94,7 +94,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opt Options, metrics prometheu
 	s := &WALStoreReconciler{
 		Client: mgr.GetClient(), opt: opt, live: mgr.GetAPIReader(), events: events, roots: roots, streams: streams, sweeper: sweep,
 		ledger: book, results: last, sidecars: sidecars, meters: meters, each: map[types.NamespacedName]*memory{},
-		opener: &opener{opt: opt, secrets: mgr.GetAPIReader(), roots: roots},
+		opener: &opener{opt: opt, secrets: mgr.GetAPIReader(), requester: mgr.GetClient(), roots: roots},
 	}
 	if err := s.setup(mgr, stores); err != nil {
 		return fmt.Errorf("set up the WALStore controller: %w", err)

@@ -26,6 +26,8 @@ const (
 	storeUser     = 65532
 	dataDir       = "/var/lib/salvor"
 	secretDir     = "/var/run/secrets/salvor-root"
+	tokenDir      = "/var/run/secrets/salvor-token"
+	tokenFile     = "token"
 )
 
 func storeLabels(ws *v1alpha1.WALStore) map[string]string {
@@ -55,7 +57,7 @@ func storeService(ws *v1alpha1.WALStore) *coreac.ServiceApplyConfiguration {
 }
 
 // storeSet runs the reference store: one pod a writer, each with its own log. It
-// runs under restricted Pod Security and holds no token of the cluster.
+// runs under restricted Pod Security and holds no token for the cluster's own API.
 func storeSet(ws *v1alpha1.WALStore, image string, replicas int32, ca bool) *appsac.StatefulSetApplyConfiguration {
 	m := ws.Spec.Managed
 	pod := coreac.PodSpec().
@@ -65,8 +67,9 @@ func storeSet(ws *v1alpha1.WALStore, image string, replicas int32, ca bool) *app
 			WithFSGroup(storeUser).WithFSGroupChangePolicy(corev1.FSGroupChangeOnRootMismatch).
 			WithSeccompProfile(coreac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
 		WithContainers(container(ws, image, ca))
-	if c := ws.Spec.Root.Credentials; c != nil {
-		pod.WithVolumes(coreac.Volume().WithName("root").WithSecret(coreac.SecretVolumeSource().WithSecretName(c.SecretRef.Name).WithDefaultMode(0o440)))
+	pod.WithVolumes(rootVolumes(ws)...)
+	if a := serviceAccount(ws); a != nil {
+		pod.WithServiceAccountName(a.Name)
 	}
 	if len(m.NodeSelector) > 0 {
 		pod.WithNodeSelector(m.NodeSelector)
@@ -115,9 +118,10 @@ func container(ws *v1alpha1.WALStore, image string, ca bool) *coreac.ContainerAp
 		WithSecurityContext(coreac.SecurityContext().WithAllowPrivilegeEscalation(false).WithReadOnlyRootFilesystem(true).
 			WithCapabilities(coreac.Capabilities().WithDrop("ALL"))).
 		WithVolumeMounts(coreac.VolumeMount().WithName("data").WithMountPath(dataDir))
-	if ws.Spec.Root.Credentials != nil {
-		c.WithVolumeMounts(coreac.VolumeMount().WithName("root").WithMountPath(secretDir).WithReadOnly(true))
+	for _, v := range rootVolumes(ws) {
+		c.WithVolumeMounts(coreac.VolumeMount().WithName(*v.Name).WithMountPath(map[string]string{"root": secretDir, "token": tokenDir}[*v.Name]).WithReadOnly(true))
 	}
+	c.WithEnv(tokenEnvironment(ws)...)
 	if m.ImagePullPolicy != "" {
 		c.WithImagePullPolicy(corev1.PullPolicy(m.ImagePullPolicy))
 	}
@@ -159,12 +163,13 @@ func storeRoot(ws *v1alpha1.WALStore, ca bool) string {
 	} else if root.Credentials != nil && root.Endpoint == "" {
 		q.Set("region", "us-east-1")
 	}
-	if root.Credentials != nil {
+	if root.Credentials != nil && serviceAccount(ws) == nil {
 		q.Set("credentials_dir", secretDir)
 	}
 	if ca {
 		q.Set("ca_file", secretDir+"/"+v1alpha1.SecretCA)
 	}
+	tune(q, root)
 	if len(q) == 0 {
 		return root.URI
 	}

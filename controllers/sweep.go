@@ -45,6 +45,9 @@ func (s *sweeper) all(ctx context.Context, root *Root, priority int) error {
 	for _, l := range listed {
 		keys[l.Key] = true
 		if l.Lone {
+			if root.doubt.Load() {
+				continue
+			}
 			failed = append(failed, root.Recoverer.Litter(ctx, l))
 			continue
 		}

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
+	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/recovery"
 )
 
@@ -45,10 +46,11 @@ type memory struct {
 	uid        types.UID
 	generation int64 // of the spec that the last opening was for
 	opening    opening
-	failures   int       // of openings, in a row
-	tryAt      time.Time // the next opening, after one that failed
-	sweepAt    time.Time // the next listing
-	unlisted   int       // failures of it, in a row
+	failures   int              // of openings, in a row
+	tryAt      time.Time        // the next opening, after one that failed
+	sweepAt    time.Time        // the next listing
+	swept      manifest.Version // the newest publication at the last one
+	unlisted   int              // failures of it, in a row
 	listed     step
 	collecting collecting
 	applied    applied
@@ -89,7 +91,11 @@ func (r *WALStoreReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 	}
 	woken := r.root(ctx, &ws, m)
 	root := m.opening.root
-	load, err := r.workload(ctx, &ws, root, m)
+	trusted := root
+	if root != nil && root.doubt.Load() {
+		trusted = nil // its pods are left as they are
+	}
+	load, err := r.workload(ctx, &ws, trusted, m)
 	if err != nil {
 		err = fmt.Errorf("keep the workload: %w", err)
 		load.step = step{bad: found(v1alpha1.ConditionWorkloadAvailable, v1alpha1.ReasonInternal, "%s", short(err))}
@@ -111,11 +117,35 @@ func (r *WALStoreReconciler) watch(ctx context.Context, ws *v1alpha1.WALStore, r
 	if woken { // not before: who is alive has to be known
 		r.wakeAll(ctx, ws)
 	}
-	if !ws.Spec.Suspend {
+	switch {
+	case ws.Spec.Suspend:
+		if now := r.opt.Now(); !now.Before(m.sweepAt) { // it was looked at, if not listed
+			m.sweepAt = now.Add(jitter(r.opt.SweepEvery))
+		}
+	case root.doubt.Load(): // nothing is written, and what pends keeps
+	default:
+		r.hasten(root, m)
 		r.sweep(ctx, root, m)
 		r.collect(ctx, ws, root, m)
 	}
 	return nil
+}
+
+// lull sums up whether anything happens in a store.
+func (r *WALStoreReconciler) lull(root *Root, m *memory) lull {
+	sum := r.streams.Summary(root)
+	return lull{
+		moved:   sum.ahead || root.Manifest.View().Version != m.swept,
+		pending: r.ledger.count(root.UID), pods: sum.pods, streaming: sum.streaming,
+	}
+}
+
+// hasten brings the next listing forward when the store is idle no more.
+func (r *WALStoreReconciler) hasten(root *Root, m *memory) {
+	now := r.opt.Now()
+	if m.sweepAt.Sub(now) > r.opt.SweepEvery && !r.lull(root, m).quiet() {
+		m.sweepAt = now.Add(jitter(r.opt.SweepEvery))
+	}
 }
 
 // root opens the root, or looks again whether it is what it was: when the spec
@@ -147,8 +177,12 @@ func (r *WALStoreReconciler) root(ctx context.Context, ws *v1alpha1.WALStore, m 
 		r.once(ws, note{true, bad.Reason, "OpenRoot", bad.Message})
 		return false
 	}
+	regained := m.failures > 0
 	m.failures = 0
-	if away || fresh || wasOpen != m.opening.root {
+	if m.opening.reprobed {
+		m.sweepAt = now.Add(r.opt.pace(r.lull(root, m)))
+	}
+	if away || fresh || regained || wasOpen != m.opening.root {
 		m.sweepAt = now
 		return true
 	}
@@ -189,10 +223,9 @@ func (r *WALStoreReconciler) sweep(ctx context.Context, root *Root, m *memory) {
 	if now.Before(m.sweepAt) {
 		return
 	}
-	m.sweepAt = now.Add(jitter(r.opt.SweepEvery))
 	ctx, cancel := context.WithTimeout(ctx, lookBound)
 	defer cancel()
-	_, err := root.Manifest.Latest(ctx)
+	st, err := root.Manifest.Latest(ctx)
 	if err == nil {
 		r.streams.Learned(root)
 		err = r.sweeper.all(ctx, root, background)
@@ -207,6 +240,11 @@ func (r *WALStoreReconciler) sweep(ctx context.Context, root *Root, m *memory) {
 		return
 	}
 	m.unlisted = 0
+	m.sweepAt = now.Add(r.opt.pace(r.lull(root, m)))
+	m.swept = st.Version
+	if len(st.Outcomes) < 2*recovery.KeepOutcomes {
+		return
+	}
 	if err := root.Recoverer.Trim(ctx, recovery.KeepOutcomes); err != nil {
 		ctrl.LoggerFrom(ctx).Info("the recent outcomes were not trimmed; the next sweep tries again", "reason", err.Error())
 	}
@@ -217,7 +255,7 @@ func (r *WALStoreReconciler) next(ws *v1alpha1.WALStore, m *memory, after time.D
 	now := r.opt.Now()
 	at := m.sweepAt
 	switch {
-	case m.opening.root == nil:
+	case m.opening.root == nil, m.opening.root.doubt.Load():
 		at = m.tryAt
 	case ws.Spec.Suspend:
 		at = now.Add(r.opt.SweepEvery)

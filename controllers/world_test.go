@@ -56,6 +56,7 @@ type world struct {
 	retain    v1alpha1.Retention                        // of the stores
 	running   bool
 	pods      int
+	nudges    int
 }
 
 // newWorld makes a namespace and a root; start starts the operator.
@@ -71,7 +72,7 @@ func newWorld(t *testing.T) *world {
 	w.create(w.auditKeys())
 	w.opt = Options{
 		AllowLocalRoots: true, SkipNameValidation: true, SweepEvery: time.Hour, StatusEvery: 50 * time.Millisecond, Backoff: 50 * time.Millisecond,
-		OpenBucket: func(context.Context, v1alpha1.Root, map[string][]byte) (objstore.Bucket, error) { return w.root, nil },
+		OpenBucket: func(context.Context, v1alpha1.Root, Access) (objstore.Bucket, error) { return w.root, nil },
 	}
 	return w
 }

@@ -103,6 +103,9 @@ func (s *Streams) heard(wr *writer, st *control.Status) {
 	if epoch.Number != 0 && known != epoch || uint64(view)+followBehind <= st.Manifest {
 		s.followManifest(wr.of)
 	}
+	if st.Manifest > uint64(view) && (before == nil || before.Manifest != st.Manifest) {
+		s.stores.up(wr.of.root.Store, background, manifestEvery) // the store is idle no more
+	}
 	if st.Waiting != "" && (before == nil || before.Waiting != st.Waiting) {
 		s.find(wr.of) // perhaps for an operation that nobody has named to us
 	}

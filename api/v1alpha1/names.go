@@ -34,6 +34,11 @@ const (
 	DefaultRetainVersions           = 1024
 	DefaultRetainAge                = 24 * time.Hour
 	DefaultRequestTimeout           = 10 * time.Second
+	DefaultConnectTimeout           = 5 * time.Second
+	DefaultReadAttempts       int32 = 3
+	DefaultMaxBackoff               = 5 * time.Second
+	DefaultMaxConnections     int32 = 64
+	DefaultAudience                 = "sts.amazonaws.com"
 )
 
 // MaxTables is how many of an operation's tables a RecoverySidecar lists; its

@@ -16,18 +16,20 @@ const (
 const (
 	ReasonHealthy = "Healthy"
 
-	ReasonRootClaimed          = "Claimed"
-	ReasonRootNotAllowed       = "RootNotAllowed"
-	ReasonCredentialsMissing   = "CredentialsMissing"
-	ReasonAccessDenied         = "AccessDenied"
-	ReasonNoSuchBucket         = "NoSuchBucket"
-	ReasonRootUnreachable      = "RootUnreachable"
-	ReasonRootClaimedByAnother = "RootClaimedByAnother"
-	ReasonRootEmptied          = "RootEmptied"
-	ReasonRootSwapped          = "RootSwapped"
-	ReasonRootRestored         = "RootRestored"
-	ReasonRootUnreadable       = "RootUnreadable"
-	ReasonRootNewerFormat      = "RootNewerFormat"
+	ReasonRootClaimed           = "Claimed"
+	ReasonRootNotAllowed        = "RootNotAllowed"
+	ReasonCredentialsMissing    = "CredentialsMissing"
+	ReasonServiceAccountMissing = "ServiceAccountMissing"
+	ReasonTokenForbidden        = "TokenForbidden"
+	ReasonAccessDenied          = "AccessDenied"
+	ReasonNoSuchBucket          = "NoSuchBucket"
+	ReasonRootUnreachable       = "RootUnreachable"
+	ReasonRootClaimedByAnother  = "RootClaimedByAnother"
+	ReasonRootEmptied           = "RootEmptied"
+	ReasonRootSwapped           = "RootSwapped"
+	ReasonRootRestored          = "RootRestored"
+	ReasonRootUnreadable        = "RootUnreadable"
+	ReasonRootNewerFormat       = "RootNewerFormat"
 
 	ReasonProbePassed                  = "ProbePassed"
 	ReasonProbeFailed                  = "ProbeFailed"
@@ -130,8 +132,10 @@ var Explanations = []Explanation{
 
 	{ReasonRootClaimed, "The root is claimed by this WALStore, and it is the root that it was before.", ""},
 	{ReasonRootNotAllowed, "This operator takes no root of this kind.", "Use an s3:// root, or start the operator with --allow-local-roots on a machine where that is meant."},
-	{ReasonCredentialsMissing, "The Secret with the root's credentials is not there, or lacks an entry.", "Make the Secret that spec.root.credentials names, in this namespace, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."},
-	{ReasonAccessDenied, "The object store does not know these credentials, or refuses what they ask for.", "Correct the Secret that spec.root.credentials names, or grant its key get, list, put and delete on the root."},
+	{ReasonCredentialsMissing, "The root has no credentials, or the Secret with them is not there or lacks an entry.", "Make the Secret that spec.root.credentials names, in this namespace, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."},
+	{ReasonServiceAccountMissing, "The ServiceAccount whose tokens open the root is not there.", "Make the ServiceAccount that spec.root.credentials.serviceAccount names, in this namespace; it is tried again."},
+	{ReasonTokenForbidden, "The operator may not ask for tokens of the ServiceAccount that spec.root.credentials names.", "Run the command in the message: it binds the ClusterRole salvor-token-requester in this namespace."},
+	{ReasonAccessDenied, "The object store does not know these credentials, or refuses what they ask for.", "Correct the Secret that spec.root.credentials names, or the trust policy of its role, and grant get, list, put and delete on the root."},
 	{ReasonNoSuchBucket, "The bucket is not there.", "Make the bucket, or correct spec.root.uri."},
 	{ReasonRootUnreachable, "The object store does not answer.", "Check spec.root.endpoint, its certificates, the network policies and the object store itself; it is tried again."},
 	{ReasonRootClaimedByAnother, "Another WALStore, perhaps in another cluster, operates this root; this one does nothing.", "Give this WALStore a root of its own, or move the claim with `salvor manifest adopt`."},

@@ -53,8 +53,9 @@ type WALStoreSpec struct {
 
 // Root is a place in object storage, and how to reach it.
 //
-// +kubebuilder:validation:XValidation:rule="!self.uri.startsWith('s3://') || has(self.credentials) || !has(self.endpoint)",message="an endpoint needs credentials.secretRef: the operator shows an identity of its own to no server that a tenant names"
+// +kubebuilder:validation:XValidation:rule="!self.uri.startsWith('s3://') || has(self.credentials) || !has(self.endpoint)",message="an endpoint needs credentials.secretRef or credentials.serviceAccount: the operator shows an identity of its own to no server that a tenant names"
 // +kubebuilder:validation:XValidation:rule="self.uri.startsWith('s3://') || !(has(self.credentials) || has(self.endpoint) || has(self.region) || has(self.pathStyle))",message="credentials, endpoint, region and pathStyle belong to s3:// roots"
+// +kubebuilder:validation:XValidation:rule="!self.uri.startsWith('s3://') || !has(self.credentials) || !has(self.credentials.serviceAccount) || has(self.credentials.serviceAccount.roleARN)",message="credentials.serviceAccount.roleARN is needed for an s3:// root: the role that the ServiceAccount's token is exchanged for"
 type Root struct {
 	// URI of the root: s3://BUCKET or s3://BUCKET/PREFIX. file:///DIRECTORY and
 	// mem://NAME are taken only from an operator that was started with
@@ -97,8 +98,8 @@ type Root struct {
 	// +optional
 	Credentials *Credentials `json:"credentials,omitempty"`
 
-	// RequestTimeout bounds one request to the object store, a conditional put with
-	// its body included.
+	// RequestTimeout bounds the wait for the answer to one request to the object
+	// store, from when it was sent.
 	// +optional
 	// +kubebuilder:default="10s"
 	// +kubebuilder:validation:Type=string
@@ -106,16 +107,11 @@ type Root struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('100ms') && duration(self) <= duration('5m')",message="requestTimeout must be between 100ms and 5m"
 	RequestTimeout *metav1.Duration `json:"requestTimeout,omitempty"`
-}
 
-// Credentials come from the WALStore's own namespace, always.
-type Credentials struct {
-	// SecretRef names a Secret of this namespace with AWS_ACCESS_KEY_ID,
-	// AWS_SECRET_ACCESS_KEY and, where there is one, AWS_SESSION_TOKEN; ca.crt in it
-	// holds certificates (PEM) for an endpoint that no public authority signs. It is
-	// read when it is needed and never cached.
-	// +required
-	SecretRef LocalReference `json:"secretRef"`
+	// Requests tune how the object store is asked.
+	// +kubebuilder:default={}
+	// +optional
+	Requests Requests `json:"requests,omitzero"`
 }
 
 // LocalReference names an object of the same namespace.

@@ -71,6 +71,8 @@ keeps two from harming each other is the epoch in each store's manifest.`,
 	fl.StringVar(&f.health, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
 	fl.IntVar(&o.MaxStreams, "max-streams", 1000, "status streams to keep; writers beyond it are watched by pod status and the sweep")
 	fl.DurationVar(&o.SweepEvery, "sweep-interval", 10*time.Minute, "time between two listings of a root; streams and pod events do not wait for it")
+	fl.DurationVar(&o.IdleSweepEvery, "idle-sweep-interval", 0, "time between two listings of a root in which nothing happens and whose pods all report (default: six times --sweep-interval)")
+	fl.DurationVar(&o.ProbeEvery, "probe-interval", 24*time.Hour, "time after which a root has to show again that it refuses to create a name twice")
 	fl.DurationVar(&o.OrphanAfter, "orphan-after", 5*time.Minute, "how long a writer may be without a pod, where its WALStore does not say")
 	fl.IntVar(&o.Concurrency, "concurrency", 256, "operations recovered at the same time")
 	fl.StringVar(&o.StoreImage, "store-image", "", "image of managed stores that name none")

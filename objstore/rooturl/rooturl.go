@@ -13,6 +13,11 @@
 //	  &path_style=true            host/bucket/key; the default where endpoint is set
 //	  &ca_file=/path/ca.pem       certificates to trust besides those of the host
 //	  &credentials_dir=/path      files AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+//	  &connect_timeout=5s         to find and reach the server
+//	  &request_timeout=10s        from a request to the first byte of its answer
+//	  &read_attempts=3            of a read or a listing; what writes is sent once
+//	  &max_backoff=5s             the longest pause before another attempt
+//	  &max_connections=64
 //
 // Credentials are never in the URL: it stands in logs, process lists and resources.
 package rooturl
@@ -27,6 +32,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/file"
@@ -127,7 +133,8 @@ func openMem(u *url.URL, o mem.Options) (objstore.Bucket, error) {
 }
 
 func openS3(ctx context.Context, u *url.URL, o s3.Options) (objstore.Bucket, error) {
-	if err := onlyParameters(u, "endpoint", "region", "path_style", "ca_file", "credentials_dir"); err != nil {
+	if err := onlyParameters(u, "endpoint", "region", "path_style", "ca_file", "credentials_dir",
+		"connect_timeout", "request_timeout", "read_attempts", "max_backoff", "max_connections"); err != nil {
 		return nil, err
 	}
 	if u.Host == "" {
@@ -156,11 +163,37 @@ func openS3(ctx context.Context, u *url.URL, o s3.Options) (objstore.Bucket, err
 			return nil, fmt.Errorf("read ca_file: %w", err)
 		}
 	}
+	if err := tune(q, &o); err != nil {
+		return nil, err
+	}
 	b, err := s3.Open(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	return below(u, b)
+}
+
+// tune takes over how the server is to be asked.
+func tune(q url.Values, o *s3.Options) error {
+	for name, field := range map[string]*time.Duration{"connect_timeout": &o.DialTimeout, "request_timeout": &o.AnswerTimeout, "max_backoff": &o.MaxBackoff} {
+		if v := q.Get(name); v != "" {
+			d, err := time.ParseDuration(v)
+			if err != nil || d <= 0 {
+				return fmt.Errorf("%w: %s=%q: must be a time above zero, like 500ms or 10s", ErrInvalid, name, v)
+			}
+			*field = d
+		}
+	}
+	for name, field := range map[string]*int{"read_attempts": &o.ReadAttempts, "max_connections": &o.MaxConns} {
+		if v := q.Get(name); v != "" {
+			n, err := strconv.Atoi(v)
+			if err != nil || n < 1 {
+				return fmt.Errorf("%w: %s=%q: must be a number from 1", ErrInvalid, name, v)
+			}
+			*field = n
+		}
+	}
+	return nil
 }
 
 // below returns the part of b that the path of the URL names.

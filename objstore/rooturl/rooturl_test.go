@@ -83,6 +83,9 @@ func TestABucketOfAServer(t *testing.T) {
 	if !has(t, open(t, "s3://"+name+query, keys), "a/b/k") || !has(t, open(t, "s3://"+name+"/a?endpoint="+server.Endpoint, keys), "b/k") {
 		t.Error("the prefix is not where it belongs")
 	}
+	if !has(t, open(t, "s3://"+name+query+"&connect_timeout=1s&request_timeout=30s&read_attempts=2&max_backoff=20ms&max_connections=4", keys), "a/b/k") {
+		t.Error("not read with other settings")
+	}
 	// A mounted Secret.
 	dir := t.TempDir()
 	_ = os.WriteFile(filepath.Join(dir, "AWS_ACCESS_KEY_ID"), []byte("id"), 0o600)
@@ -104,22 +107,25 @@ func TestAnUnknownSchemeNamesTheKnownOnes(t *testing.T) {
 
 func TestWhatWouldBeIgnoredIsRefused(t *testing.T) {
 	for root, word := range map[string]string{
-		"file://data/x":                    "three slashes",
-		"file://":                          "no directory",
-		"file:///tmp/x?sync=false":         "sync",
-		"mem://":                           "name",
-		"mem://x?page=3":                   "takes none",
-		"mem://x/../y":                     "segment",
-		"s3://":                            "no bucket",
-		"s3://b?regoin=x":                  "regoin",
-		"s3://b?region=x&region=y":         "2 times",
-		"s3://b?path_style=maybe&region=x": "true or false",
-		"s3://b/a//b?region=x":             "segment",
-		"s3://b/x#y":                       "'#'",
-		"s3://id:hunter2@b/x":              "credentials",
-		"s3://b?endpoint=host:1":           "must be a URL",
-		"s3://b?ca_file=/no/such/file":     "ca_file",
-		"s3://id:hunter2@b/%zz":            "cannot be parsed",
+		"file://data/x":                     "three slashes",
+		"file://":                           "no directory",
+		"file:///tmp/x?sync=false":          "sync",
+		"mem://":                            "name",
+		"mem://x?page=3":                    "takes none",
+		"mem://x/../y":                      "segment",
+		"s3://":                             "no bucket",
+		"s3://b?regoin=x":                   "regoin",
+		"s3://b?region=x&region=y":          "2 times",
+		"s3://b?path_style=maybe&region=x":  "true or false",
+		"s3://b/a//b?region=x":              "segment",
+		"s3://b/x#y":                        "'#'",
+		"s3://id:hunter2@b/x":               "credentials",
+		"s3://b?endpoint=host:1":            "must be a URL",
+		"s3://b?ca_file=/no/such/file":      "ca_file",
+		"s3://b?region=x&read_attempts=0":   "read_attempts",
+		"s3://b?region=x&max_backoff=soon":  "max_backoff",
+		"s3://b?region=x&request_timeout=0": "request_timeout",
+		"s3://id:hunter2@b/%zz":             "cannot be parsed",
 	} {
 		b, err := rooturl.Open(t.Context(), root, rooturl.Options{})
 		if err == nil || b != nil || !strings.Contains(err.Error(), word) || strings.Contains(err.Error(), "hunter2") {

@@ -4,23 +4,19 @@
 package s3
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/smithy-go/logging"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 )
 
 // Options says where the bucket is and who asks. Only Bucket is needed on AWS.
@@ -45,6 +41,8 @@ type Options struct {
 	// AWS_SECRET_ACCESS_KEY and, if need be, AWS_SESSION_TOKEN: a mounted Secret.
 	// They are read again every minute, so that a rotated one is taken up.
 	CredentialsDir string
+	// WebIdentity exchanges tokens for credentials.
+	WebIdentity *WebIdentity
 
 	// CA is a bundle of PEM certificates to trust besides those of the host. Empty:
 	// the file that AWS_CA_BUNDLE names, if any.
@@ -53,16 +51,22 @@ type Options struct {
 	// DialTimeout bounds finding and connecting to the server; 5 s when zero.
 	DialTimeout time.Duration
 	// AnswerTimeout bounds the wait between the end of a request and the first
-	// byte of its answer; 15 s when zero.
+	// byte of its answer; 10 s when zero.
 	AnswerTimeout time.Duration
 	// CallTimeout bounds one call of the bucket, attempts and bodies included, and
-	// of a listing each page; 60 s when zero.
+	// of a listing each page. When zero: ReadAttempts times the sum of DialTimeout,
+	// AnswerTimeout and MaxBackoff, at least 20 s.
 	CallTimeout time.Duration
 	// MaxConns bounds the connections to the server; 64 when zero.
 	MaxConns int
 	// ReadAttempts is how often a read or a listing is tried, with a growing and
 	// random pause in between; 3 when zero. Puts and deletes are sent once.
 	ReadAttempts int
+	// MaxBackoff bounds that pause; 5 s when zero.
+	MaxBackoff time.Duration
+	// Jitter returns where in a pause's room it falls, from 0 up to 1. Default
+	// math/rand/v2.Float64.
+	Jitter func() float64
 }
 
 // withDefaults returns o with every zero filled in, or why it cannot be used.
@@ -70,13 +74,15 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Bucket == "" {
 		return o, errors.New("s3: no bucket named")
 	}
-	if o.Endpoint != "" {
-		u, err := url.Parse(o.Endpoint)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			return o, fmt.Errorf("s3: endpoint %q: must be a URL like https://host:port", o.Endpoint)
-		}
-		if o.Region == "" {
-			o.Region = "us-east-1"
+	if err := checkEndpoint("endpoint", o.Endpoint); err != nil {
+		return o, err
+	}
+	if o.Endpoint != "" && o.Region == "" {
+		o.Region = "us-east-1"
+	}
+	if o.WebIdentity != nil {
+		if err := o.WebIdentity.check(o.Region); err != nil {
+			return o, err
 		}
 	}
 	if (o.AccessKeyID == "") != (o.SecretAccessKey == "") {
@@ -89,11 +95,43 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	setDefault(&o.DialTimeout, 5*time.Second)
-	setDefault(&o.AnswerTimeout, 15*time.Second)
-	setDefault(&o.CallTimeout, 60*time.Second)
+	setDefault(&o.AnswerTimeout, 10*time.Second)
 	setDefault(&o.MaxConns, 64)
 	setDefault(&o.ReadAttempts, 3)
+	setDefault(&o.MaxBackoff, 5*time.Second)
+	if o.Jitter == nil {
+		o.Jitter = rand.Float64
+	}
+	setDefault(&o.CallTimeout, max(20*time.Second, time.Duration(o.ReadAttempts)*(o.DialTimeout+o.AnswerTimeout+o.MaxBackoff)))
 	return o, nil
+}
+
+// checkEndpoint refuses what is no base URL; "" is none.
+func checkEndpoint(what, endpoint string) error {
+	if endpoint == "" {
+		return nil
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return fmt.Errorf("s3: %s %q: must be a URL like https://host:port or http://[::1]:port", what, endpoint)
+	}
+	return nil
+}
+
+// firstBackoff is the room of the first pause.
+const firstBackoff = 200 * time.Millisecond
+
+// retryer tries what only reads up to ReadAttempts times. The room of the pauses
+// doubles up to MaxBackoff, and each falls anywhere in it; the SDK's own pauses are
+// all alike once they have reached their bound.
+func (o Options) retryer() aws.Retryer {
+	return retry.NewStandard(func(so *retry.StandardOptions) {
+		so.MaxAttempts, so.MaxBackoff = o.ReadAttempts, o.MaxBackoff
+		so.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
+			room := min(firstBackoff<<min(max(attempt-1, 0), 20), o.MaxBackoff)
+			return time.Duration(o.Jitter() * float64(room)), nil
+		})
+	})
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -101,58 +139,6 @@ func setDefault[T comparable](field *T, value T) {
 	if *field == zero {
 		*field = value
 	}
-}
-
-// config returns the SDK's configuration. With credentials given nothing else is
-// asked: a tenant's bucket is never opened with the identity of this process.
-func (o Options) config(ctx context.Context) (aws.Config, error) {
-	var given aws.CredentialsProvider
-	switch {
-	case o.AccessKeyID != "":
-		given = credentials.NewStaticCredentialsProvider(o.AccessKeyID, o.SecretAccessKey, o.SessionToken)
-	case o.CredentialsDir != "":
-		given = aws.NewCredentialsCache(dirCredentials{o.CredentialsDir})
-	}
-	if given != nil && o.Region != "" {
-		return aws.Config{Region: o.Region, Credentials: given}, nil
-	}
-	load := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})} // a library returns, it does not log
-	if o.Region != "" {
-		load = append(load, config.WithRegion(o.Region))
-	}
-	if given != nil {
-		load = append(load, config.WithCredentialsProvider(given))
-	}
-	cfg, err := config.LoadDefaultConfig(ctx, load...)
-	if err != nil {
-		return cfg, fmt.Errorf("s3: load the configuration of the SDK: %w", err)
-	}
-	if cfg.Region == "" {
-		return cfg, errors.New("s3: no region: set it, or AWS_REGION")
-	}
-	return cfg, nil
-}
-
-// credentialsAge is how long what was read from a directory is used.
-const credentialsAge = time.Minute
-
-// dirCredentials reads credentials from a mounted Secret.
-type dirCredentials struct{ dir string }
-
-// Retrieve implements aws.CredentialsProvider.
-func (d dirCredentials) Retrieve(context.Context) (aws.Credentials, error) {
-	var read [3]string
-	for i, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} {
-		b, err := os.ReadFile(filepath.Join(d.dir, name))
-		if err != nil && !(i == 2 && errors.Is(err, os.ErrNotExist)) {
-			return aws.Credentials{}, fmt.Errorf("read credentials: %w", err)
-		}
-		read[i] = strings.TrimSpace(string(b))
-	}
-	return aws.Credentials{
-		AccessKeyID: read[0], SecretAccessKey: read[1], SessionToken: read[2], Source: d.dir,
-		CanExpire: true, Expires: time.Now().Add(credentialsAge),
-	}, nil
 }
 
 // httpClient returns a client that sends a request once and follows no redirect.

@@ -50,7 +50,7 @@ func Open(ctx context.Context, o Options) (*Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := o.config(ctx)
+	cfg, err := o.config(ctx, client)
 	if err != nil {
 		return nil, err
 	}
@@ -61,9 +61,7 @@ func Open(ctx context.Context, o Options) (*Bucket, error) {
 	// The retryer of a shared configuration would win over the options below.
 	cfg.Retryer, cfg.RetryMaxAttempts, cfg.RetryMode = nil, 0, ""
 	b.once = s3.NewFromConfig(cfg, b.common, func(o *s3.Options) { o.Retryer = aws.NopRetryer{} })
-	b.again = s3.NewFromConfig(cfg, b.common, func(so *s3.Options) {
-		so.RetryMode, so.RetryMaxAttempts = aws.RetryModeStandard, o.ReadAttempts
-	})
+	b.again = s3.NewFromConfig(cfg, b.common, func(so *s3.Options) { so.Retryer = o.retryer() })
 	return b, nil
 }
 

@@ -49,6 +49,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.RecoverySidecarSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RecoverySidecarStatus"):
 		return &apiv1alpha1.RecoverySidecarStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Requests"):
+		return &apiv1alpha1.RequestsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ResourceAmounts"):
 		return &apiv1alpha1.ResourceAmountsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Retention"):
@@ -57,6 +59,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.RootApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RootStatus"):
 		return &apiv1alpha1.RootStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ServiceAccountCredentials"):
+		return &apiv1alpha1.ServiceAccountCredentialsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TableStatus"):
 		return &apiv1alpha1.TableStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TimingStatus"):

@@ -66,6 +66,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: secretRef
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.LocalReference
+    - name: serviceAccount
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.ServiceAccountCredentials
 - name: com.github.salvor-io.salvor.api.v1alpha1.LastRecovery
   map:
     fields:
@@ -248,6 +251,25 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: writer
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.WriterStatus
+- name: com.github.salvor-io.salvor.api.v1alpha1.Requests
+  map:
+    fields:
+    - name: connectTimeout
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 5s
+    - name: maxBackoff
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 5s
+    - name: maxConnections
+      type:
+        scalar: numeric
+      default: 64
+    - name: readAttempts
+      type:
+        scalar: numeric
+      default: 3
 - name: com.github.salvor-io.salvor.api.v1alpha1.ResourceAmounts
   map:
     fields:
@@ -287,6 +309,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
       default: 10s
+    - name: requests
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.Requests
+      default: {}
     - name: uri
       type:
         scalar: string
@@ -303,6 +329,25 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
     - name: uid
+      type:
+        scalar: string
+- name: com.github.salvor-io.salvor.api.v1alpha1.ServiceAccountCredentials
+  map:
+    fields:
+    - name: audience
+      type:
+        scalar: string
+      default: sts.amazonaws.com
+    - name: caSecretRef
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.LocalReference
+    - name: name
+      type:
+        scalar: string
+    - name: roleARN
+      type:
+        scalar: string
+    - name: stsEndpoint
       type:
         scalar: string
 - name: com.github.salvor-io.salvor.api.v1alpha1.TableStatus

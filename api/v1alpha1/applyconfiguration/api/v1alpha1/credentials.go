@@ -15,6 +15,9 @@ type CredentialsApplyConfiguration struct {
 	// holds certificates (PEM) for an endpoint that no public authority signs. It is
 	// read when it is needed and never cached.
 	SecretRef *LocalReferenceApplyConfiguration `json:"secretRef,omitempty"`
+	// ServiceAccount exchanges tokens of a ServiceAccount of this namespace for
+	// credentials that last an hour or so: no key is stored anywhere.
+	ServiceAccount *ServiceAccountCredentialsApplyConfiguration `json:"serviceAccount,omitempty"`
 }
 
 // CredentialsApplyConfiguration constructs a declarative configuration of the Credentials type for use with
@@ -28,5 +31,13 @@ func Credentials() *CredentialsApplyConfiguration {
 // If called multiple times, the SecretRef field is set to the value of the last call.
 func (b *CredentialsApplyConfiguration) WithSecretRef(value *LocalReferenceApplyConfiguration) *CredentialsApplyConfiguration {
 	b.SecretRef = value
+	return b
+}
+
+// WithServiceAccount sets the ServiceAccount field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ServiceAccount field is set to the value of the last call.
+func (b *CredentialsApplyConfiguration) WithServiceAccount(value *ServiceAccountCredentialsApplyConfiguration) *CredentialsApplyConfiguration {
+	b.ServiceAccount = value
 	return b
 }

@@ -32,9 +32,11 @@ type RootApplyConfiguration struct {
 	// CredentialsMissing, unless the operator was started with --ambient-roots for
 	// it: its own cloud identity opens no other root.
 	Credentials *CredentialsApplyConfiguration `json:"credentials,omitempty"`
-	// RequestTimeout bounds one request to the object store, a conditional put with
-	// its body included.
+	// RequestTimeout bounds the wait for the answer to one request to the object
+	// store, from when it was sent.
 	RequestTimeout *v1.Duration `json:"requestTimeout,omitempty"`
+	// Requests tune how the object store is asked.
+	Requests *RequestsApplyConfiguration `json:"requests,omitempty"`
 }
 
 // RootApplyConfiguration constructs a declarative configuration of the Root type for use with
@@ -88,5 +90,13 @@ func (b *RootApplyConfiguration) WithCredentials(value *CredentialsApplyConfigur
 // If called multiple times, the RequestTimeout field is set to the value of the last call.
 func (b *RootApplyConfiguration) WithRequestTimeout(value v1.Duration) *RootApplyConfiguration {
 	b.RequestTimeout = &value
+	return b
+}
+
+// WithRequests sets the Requests field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Requests field is set to the value of the last call.
+func (b *RootApplyConfiguration) WithRequests(value *RequestsApplyConfiguration) *RootApplyConfiguration {
+	b.Requests = value
 	return b
 }

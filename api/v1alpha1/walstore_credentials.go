@@ -1,0 +1,62 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Credentials come from the WALStore's own namespace, always.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.secretRef) != has(self.serviceAccount)",message="set exactly one of credentials.secretRef (keys in a Secret) and credentials.serviceAccount (tokens of a ServiceAccount)"
+type Credentials struct {
+	// SecretRef names a Secret of this namespace with AWS_ACCESS_KEY_ID,
+	// AWS_SECRET_ACCESS_KEY and, where there is one, AWS_SESSION_TOKEN; ca.crt in it
+	// holds certificates (PEM) for an endpoint that no public authority signs. It is
+	// read when it is needed and never cached.
+	// +optional
+	SecretRef LocalReference `json:"secretRef,omitzero"`
+
+	// ServiceAccount exchanges tokens of a ServiceAccount of this namespace for
+	// credentials that last an hour or so: no key is stored anywhere.
+	// +optional
+	ServiceAccount *ServiceAccountCredentials `json:"serviceAccount,omitempty"`
+}
+
+// ServiceAccountCredentials say whose tokens are shown to whom.
+type ServiceAccountCredentials struct {
+	// Name of a ServiceAccount of this namespace. The operator asks the API server
+	// for a token of it, and may only where somebody allowed it: bind the ClusterRole
+	// salvor-token-requester in this namespace. Pods of a managed store run under it;
+	// pods of your own are yours to set up.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	Name string `json:"name"`
+
+	// RoleARN is the role whose credentials are asked for, by
+	// AssumeRoleWithWebIdentity. Its trust policy names this cluster's issuer and
+	// system:serviceaccount:NAMESPACE:NAME. Needed for s3:// roots.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^arn:[a-z0-9-]+:iam::[A-Za-z0-9_-]*:role/[A-Za-z0-9/_+=,.@-]+$')",message="roleARN must be like arn:aws:iam::111122223333:role/NAME"
+	RoleARN string `json:"roleARN,omitempty"`
+
+	// STSEndpoint of a server that exchanges tokens and is not AWS, such as
+	// https://sts.example.net. Empty: the one of root.region.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/?#@]+/?$')",message="stsEndpoint must be http:// or https:// with a host and perhaps a port, and nothing behind it"
+	STSEndpoint string `json:"stsEndpoint,omitempty"`
+
+	// Audience that the tokens are made for: what the other side expects in them.
+	// +optional
+	// +kubebuilder:default="sts.amazonaws.com"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="!self.matches('kubernetes[.]default')",message="the audience must be the token service's, never this cluster's own API server: a token for that would let the other side act as the ServiceAccount"
+	Audience string `json:"audience,omitempty"`
+
+	// CASecretRef names a Secret of this namespace whose ca.crt holds certificates
+	// (PEM) for the endpoint and the stsEndpoint, where no public authority signs them.
+	// +optional
+	CASecretRef LocalReference `json:"caSecretRef,omitzero"`
+}
