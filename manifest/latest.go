@@ -107,7 +107,7 @@ func (s *Store) readCheckpoint(ctx context.Context, key string) (*State, error) 
 	if err != nil {
 		return nil, fmt.Errorf("read checkpoint: %w", err)
 	}
-	st, err := DecodeCheckpoint(key, o.Body)
+	st, err := decodeCheckpoint(key, o.Body, s.formats())
 	if err != nil {
 		return nil, err
 	}

@@ -71,6 +71,7 @@ func (s *Store) create(ctx context.Context, st *State, p Publication) (pub Publi
 	if p.Head.Number > b.Head.Number {
 		b.Head = p.Head
 	}
+	b.Format = st.levelAfter(b.Entries)
 	raw, digest, err := EncodeBatch(b)
 	if err != nil {
 		return Published{}, false, err

@@ -32,6 +32,9 @@ type Options struct {
 	Horizon time.Duration
 	// CheckpointEvery is how many publications lie between two full states. Default 64.
 	CheckpointEvery uint64
+
+	// formats is the newest format level that is known; only tests know more than Format.
+	formats int
 }
 
 func (o Options) withDefaults() Options {
@@ -141,5 +144,5 @@ func (s *Store) read(ctx context.Context, v Version) (*Batch, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("read publication %d: %w", v, err)
 	}
-	return DecodeBatch(key, o.Body)
+	return decodeBatch(key, o.Body, s.formats())
 }

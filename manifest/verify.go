@@ -163,7 +163,17 @@ func (v *verifier) unreadable(key string, err error) {
 		v.problem(key, Foreign, id.Why, id.Hint)
 		return
 	}
-	v.problem(key, Unreadable, err.Error(), restore)
+	v.problem(key, Unreadable, err.Error(), remedy(err, restore))
+}
+
+// remedy is what to do about an object that cannot be read: nothing is wrong with
+// one that only is newer.
+func remedy(err error, damaged string) string {
+	var newer *envelope.FormatError
+	if errors.As(err, &newer) {
+		return "look with a salvor that knows this format"
+	}
+	return damaged
 }
 
 func (v *verifier) publication(ctx context.Context, n Version) error {
@@ -172,7 +182,7 @@ func (v *verifier) publication(ctx context.Context, n Version) error {
 	if err != nil {
 		return fmt.Errorf("read publication %d: %w", n, err)
 	}
-	b, digest, err := DecodeBatch(key, o.Body)
+	b, digest, err := decodeBatch(key, o.Body, v.s.formats())
 	if err != nil {
 		v.unreadable(key, err)
 		v.st, v.digest = nil, ""
@@ -216,10 +226,10 @@ func (v *verifier) resume(ctx context.Context, n Version) error {
 	if err != nil {
 		return fmt.Errorf("read checkpoint %d: %w", n, err)
 	}
-	st, err := DecodeCheckpoint(key, o.Body)
+	st, err := decodeCheckpoint(key, o.Body, v.s.formats())
 	switch {
 	case err != nil:
-		v.problem(key, Unreadable, err.Error(), "delete it: readers start from an older one, and the next is written by itself")
+		v.problem(key, Unreadable, err.Error(), remedy(err, "delete it: readers start from an older one, and the next is written by itself"))
 		return nil
 	case st.Store != v.Store:
 		v.problem(key, Foreign, "it belongs to store "+st.Store, "delete it: readers start from an older one")
