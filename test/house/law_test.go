@@ -31,6 +31,7 @@ var law = []rule{
 	{"objstore/mem", []string{"objstore!"}, "a driver knows the promises that it keeps, and nothing of who relies on them"},
 	{"objstore/s3", []string{"objstore!"}, "a driver knows the promises that it keeps, and nothing of who relies on them"},
 	{"objstore/fault", []string{"objstore!"}, "a fault is a fault of the door, whoever knocks"},
+	{"objstore/s3serve", []string{"objstore!"}, "it serves any bucket, and knows nothing of what is kept in it"},
 	{"objstore/rooturl", []string{"objstore"}, "it only chooses a driver"},
 	{"objstore/objstoretest", []string{"objstore"}, "one acceptance suite for every driver, ours or another's"},
 
@@ -60,7 +61,7 @@ var law = []rule{
 var library = []string{"objstore", "wal", "manifest", "audit", "recovery", "detect", "maintenance", "rebuild", "control", "store", "internal"}
 
 // plain are the packages that need nothing but the standard library.
-var plain = []string{"objstore!", "objstore/envelope", "objstore/mem", "objstore/fault", "wal", "control", "manifest", "audit", "recovery", "detect", "maintenance", "rebuild", "internal/failpoint"}
+var plain = []string{"objstore!", "objstore/envelope", "objstore/mem", "objstore/fault", "objstore/s3serve", "wal", "control", "manifest", "audit", "recovery", "detect", "maintenance", "rebuild", "internal/failpoint"}
 
 // ban keeps packages out.
 type ban struct {
