@@ -47,8 +47,10 @@ var law = []rule{
 	{"rebuild", []string{"manifest", "audit", "objstore!", "objstore/envelope", failpoints}, "a rebuild is one more writer, and knows no cluster"},
 	{"store", []string{"store", "recovery", "wal", "control", "manifest", "audit", "objstore!", "objstore/envelope", failpoints}, "the reference store is what a store author copies from: it uses the library and knows no operator"},
 
+	{"conformance", []string{"manifest", "audit", "recovery", "objstore!", "objstore/envelope", "objstore/s3serve"}, "it drives stores in any language: it knows the protocol, and neither the reference store nor a cluster"},
+
 	{"controllers", []string{"api", "controllers", "recovery", "rebuild", "detect", "maintenance", "manifest", "audit", "control", "objstore", failpoints}, "where Kubernetes meets the library; it runs no store"},
-	{"cmd", []string{"cmd", "api", "controllers", "recovery", "rebuild", "detect", "maintenance", "manifest", "audit", "control", "store", "wal", "objstore", failpoints}, "one binary for everything, and nothing that only tests or builds need"},
+	{"cmd", []string{"cmd", "api", "controllers", "recovery", "rebuild", "detect", "maintenance", "manifest", "audit", "control", "store", "wal", "conformance", "objstore", failpoints}, "one binary for everything, and nothing that only tests or builds need"},
 
 	{"config", nil, "only tests stand here"},
 	{"test", []string{"*"}, "tests may look anywhere"},
