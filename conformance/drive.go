@@ -174,3 +174,13 @@ func (r *run) environment() []string {
 		"SALVOR_ROOT=s3://root?endpoint="+r.endpoint+"&region=us-east-1", "SALVOR_WRITER=conformance-0", "SALVOR_DATA_DIR="+r.dir,
 		"AWS_ENDPOINT_URL="+r.endpoint, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=conformance", "AWS_SECRET_ACCESS_KEY=conformance")
 }
+
+// NotReached counts the cases whose fault the writer did not meet.
+func (res *Result) NotReached() (n int) {
+	for _, c := range res.Cases {
+		if c.NotReached {
+			n++
+		}
+	}
+	return n
+}
