@@ -8,6 +8,8 @@ A put if absent has four ends, and what decides between them is the whole point:
     exists    412                   somebody has the name
     retry     409, 429, 503 SlowDown, no connection: proven that nothing landed
     unknown   everything else       read the name, never guess
+
+A request that is refused for what it is (403, 400, ...) is an error.
 """
 
 import datetime
@@ -20,6 +22,10 @@ import urllib.parse
 import xml.etree.ElementTree as xml
 
 CREATED, EXISTS, RETRY, UNKNOWN = "created", "exists", "retry", "unknown"
+
+
+# Refused for what the request is: nothing landed, and sending it again does not help.
+REFUSED = (400, 401, 403, 404, 405, 411, 413, 414, 417, 431, 501)
 
 
 class Unknown(Exception):
@@ -134,7 +140,7 @@ class Bucket:
             return EXISTS
         if status in (409, 429) or status == 503 and b"SlowDown" in answer:
             return RETRY
-        if 400 <= status < 500 or status == 501:
+        if status in REFUSED:
             raise RuntimeError(f"put {key}: {status} {answer[:300]!r}")
         return UNKNOWN
 

@@ -73,6 +73,7 @@ class Writer:
         newest = list(self.b.list("checkpoint/"))[-1:]
         raw = self.b.get(newest[0]) if newest else None
         self.st = state.decode("checkpoint", raw) if raw else state.new(self.uid, self.claimant)
+        self.st["outcomes"] = self.st.get("outcomes") or []
         self.sure = 0.0
 
     def _collected(self, n):
