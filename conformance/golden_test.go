@@ -349,6 +349,18 @@ func TestGoldenRootKeepsTheProtocol(t *testing.T) {
 	if len(rep.Violations) > 0 || rep.Pending != 1 || rep.Newest != 25 {
 		t.Errorf("%+v", rep)
 	}
+	// Another language may spell a body in another way.
+	respelt := strings.ReplaceAll(string(files["root/"+manifest.CheckpointKey(16)]), ",\"", ", \"")
+	head, body, _ := strings.Cut(respelt, "\n")
+	respelt = head[:strings.LastIndex(head, " ")+1] + envelope.Digest([]byte(body)) + "\n" + body
+	must(t, b.Delete(t.Context(), manifest.CheckpointKey(16)))
+	_, err = b.PutIfAbsent(t.Context(), manifest.CheckpointKey(16), []byte(respelt), "respelt")
+	must(t, err)
+	rep, err = conformance.CheckRoot(t.Context(), b, nil)
+	must(t, err)
+	if len(rep.Violations) > 0 {
+		t.Errorf("a checkpoint that is spelt in another way: %v", rep.Violations)
+	}
 	// And each thing that could be wrong with it is named by its rule.
 	newest, orphan := manifest.Key(25), "tables/accounts/00000000000000000099-ID000300"
 	pending := ""
