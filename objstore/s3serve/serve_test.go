@@ -5,7 +5,10 @@ package s3serve_test
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/salvor-io/salvor/objstore"
@@ -59,6 +62,63 @@ func TestFuncDecides(t *testing.T) {
 		}
 		if o, err := b.Get(t.Context(), c.key); err != nil || string(o.Body) != "x" {
 			t.Errorf("%s: it was applied, and is %q, %v", c.key, o.Body, err)
+		}
+	}
+}
+
+// What clients of other languages send: a body in chunks with sums behind it, names
+// that have to be escaped, and requests that are none of ours.
+func TestRequestsOfOtherClients(t *testing.T) {
+	disk := mem.New(mem.Options{})
+	server := httptest.NewServer(s3serve.Handler("root", s3serve.Bucket(disk)))
+	t.Cleanup(server.Close)
+	send := func(method, path, body string, headers ...string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(headers); i += 2 {
+			req.Header.Set(headers[i], headers[i+1])
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		raw, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, string(raw)
+	}
+	chunked := "5;chunk-signature=abc\r\nhello\r\n6\r\n world\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n"
+	for _, c := range []struct {
+		method, path, body string
+		headers            []string
+		status             int
+		says               string
+	}{
+		{"PUT", "/root/a+b%20c", "", []string{"If-None-Match", "*"}, 400, "InvalidArgument"}, // no blank in a name
+		{"PUT", "/root/dir/a+b", chunked, []string{"If-None-Match", "*", "X-Amz-Content-Sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"}, 200, ""},
+		{"GET", "/root/dir/a+b", "", nil, 200, "hello world"},
+		{"GET", "/root/dir/a+b", "", []string{"Range", "bytes=6-"}, 206, "world"},
+		{"GET", "/root/dir/a+b", "", []string{"Range", "bytes=99-"}, 416, "InvalidRange"},
+		{"HEAD", "/root/dir/a+b", "", nil, 200, ""},
+		{"PUT", "/root/dir/a+b", "x", []string{"If-None-Match", "*"}, 412, "PreconditionFailed"},
+		{"PUT", "/root/dir/a+b", "x", nil, 501, "NotImplemented"},
+		{"PUT", "/root/copy", "", []string{"If-None-Match", "*", "X-Amz-Copy-Source", "/root/dir/a+b"}, 501, "NotImplemented"},
+		{"POST", "/root/?delete", "", nil, 501, "NotImplemented"},
+		{"GET", "/root/?list-type=2&prefix=dir/&encoding-type=url", "", nil, 200, "<Key>dir%2Fa%2Bb</Key>"},
+		{"GET", "/root/?list-type=2&prefix=dir/", "", nil, 200, "<Key>dir/a+b</Key>"},
+		{"GET", "/root/?versions", "", nil, 501, "NotImplemented"},
+		{"GET", "/other/a", "", nil, 404, "NoSuchBucket"},
+		{"DELETE", "/root/dir/a+b", "", nil, 204, ""},
+		{"GET", "/root/dir/a+b", "", nil, 404, "NoSuchKey"},
+	} {
+		status, body := send(c.method, c.path, c.body, c.headers...)
+		if status != c.status || !strings.Contains(body, c.says) {
+			t.Errorf("%s %s: %d %s, want %d %s", c.method, c.path, status, body, c.status, c.says)
 		}
 	}
 }
