@@ -11,7 +11,10 @@ import (
 	"time"
 
 	"github.com/salvor-io/salvor/conformance"
+	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/mem"
+	"github.com/salvor-io/salvor/objstore/objstoretest"
+	"github.com/salvor-io/salvor/objstore/s3"
 	"github.com/salvor-io/salvor/test/contract"
 )
 
@@ -31,10 +34,15 @@ func TestMain(m *testing.M) {
 
 func drive(t *testing.T, broken, only string) *conformance.Result {
 	t.Helper()
+	return driveOn(t, mem.New(mem.Options{}), broken, only)
+}
+
+func driveOn(t *testing.T, b objstore.Bucket, broken, only string) *conformance.Result {
+	t.Helper()
 	self, err := os.Executable()
 	must(t, err)
 	res, err := conformance.Drive(t.Context(), conformance.Options{
-		Bucket: mem.New(mem.Options{}), Writer: "exec env " + asWriter + "=" + broken + " '" + self + "'", Dir: t.TempDir(), NewID: newID,
+		Bucket: b, Writer: "exec env " + asWriter + "=" + broken + " '" + self + "'", Dir: t.TempDir(), NewID: newID,
 		Patience: 2 * time.Minute, Only: only,
 	})
 	must(t, err)
@@ -64,6 +72,27 @@ func TestWriterThatKeepsTheProtocolPasses(t *testing.T) {
 	// 2 writes at the start and 7 in a commit of two tables, 5 faults each; 5 fences; 5 others; no fault.
 	if want := 9*5 + 5 + 5 + 1; len(res.Cases) != want {
 		t.Errorf("%d cases, want %d", len(res.Cases), want)
+	}
+}
+
+// The root may be anywhere; what its server answers is passed on.
+func TestDrivenOnARealServer(t *testing.T) {
+	server := objstoretest.StartVersitygw(t)
+	b, err := s3.Open(t.Context(), server.Options(server.NewBucket(t)))
+	must(t, err)
+	defer b.Close()
+	res := driveOn(t, b, "not", "write 5 of 7, PUT manifest/")
+	for _, c := range res.Cases {
+		for _, v := range c.Violations {
+			t.Errorf("%s: %s", c.Name, v)
+		}
+	}
+	if len(res.Cases) != 7 || res.NotReached() > 0 {
+		t.Errorf("%d cases, %d not reached", len(res.Cases), res.NotReached())
+	}
+	for e, err := range b.List(t.Context(), "", "") {
+		must(t, err)
+		t.Errorf("left behind: %s", e.Key)
 	}
 }
 

@@ -27,7 +27,6 @@ type script struct {
 	now  time.Time
 	ids  int
 	m    *manifest.Store
-	w    *recovery.Writer
 	die  string // the put after which the writer sends nothing more
 	dead bool
 }

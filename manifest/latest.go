@@ -73,7 +73,10 @@ func (s *Store) walk(ctx context.Context, st *State, sure time.Time) (_ *State, 
 // unlessCollected returns why, or nil when the number was collected, and with it
 // whatever could not be read or did not fit.
 func (s *Store) unlessCollected(ctx context.Context, v Version, why error) error {
-	if collected, err := s.collected(ctx, v); err == nil && collected {
+	switch collected, err := s.collected(ctx, v); {
+	case err != nil: // not why: it may accuse a root that only was collected
+		return fmt.Errorf("whether publication %d was collected is not known (%v): %w", v, why, err)
+	case collected:
 		return nil
 	}
 	return why
