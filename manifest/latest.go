@@ -75,7 +75,7 @@ func (s *Store) walk(ctx context.Context, st *State, sure time.Time) (_ *State, 
 func (s *Store) unlessCollected(ctx context.Context, v Version, why error) error {
 	switch collected, err := s.collected(ctx, v); {
 	case err != nil: // not why: it may accuse a root that only was collected
-		return fmt.Errorf("whether publication %d was collected is not known (%v): %w", v, why, err)
+		return fmt.Errorf("whether publication %d was collected is not known (%s): %w", v, why.Error(), err)
 	case collected:
 		return nil
 	}
