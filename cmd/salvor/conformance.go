@@ -48,7 +48,7 @@ and the section of that page.
 Exit codes: 0 passed, 1 failed, 2 could not run.`,
 		Example: `  salvor conformance --root file:///var/lib/salvor/root
   salvor conformance --writer 'python3 examples/python/writer.py'
-  salvor conformance --writer 'salvor store conform' --root file:///tmp/runs -o json`,
+  salvor conformance --writer 'salvor store conform' --root file:///var/lib/salvor/runs -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
