@@ -70,6 +70,8 @@ func (s *State) check(e *Entry, by Publisher) (done bool, err error) {
 		}
 	case KindLock, KindExtend, KindRelease, KindExpire:
 		return s.checkLock(e)
+	case KindFormat:
+		return s.checkFormat(e)
 	case KindAnchor:
 	case KindAnnounce:
 		return e.LowWater <= s.Announced, nil

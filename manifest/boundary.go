@@ -17,9 +17,6 @@ import (
 // store's clock. Readers rely on it (Options.Horizon): it is part of the protocol.
 const MinAge = time.Hour
 
-// BoundaryFormat is the format of a boundary object.
-const BoundaryFormat = 1
-
 // boundary is the object boundary/<n>: numbers below n are collected, or are
 // about to be, and must never be created again. The newest one holds.
 type boundary struct {
@@ -60,7 +57,7 @@ func (s *Store) Boundary(ctx context.Context) (Version, error) {
 // raise announces that numbers below v are collected. Somebody else's same
 // announcement is as good.
 func (s *Store) raise(ctx context.Context, v Version, by ProcessID) error {
-	raw, err := envelope.Encode(boundaryKind, BoundaryFormat, boundary{Store: s.id.UID, Number: v, Collector: by})
+	raw, err := envelope.Encode(boundaryKind, boundaryFormats.At(s.View().Level()), boundary{Store: s.id.UID, Number: v, Collector: by})
 	if err != nil {
 		return err
 	}

@@ -15,9 +15,9 @@ import (
 // A full state is one object while it fits in one. A larger one is cut, and the
 // object is the list of its pieces:
 //
-//	checkpoint/<n>                      format 1: the state
-//	checkpoint/<n>                      format 2: store, version, and of each part digest and bytes, in order
-//	parts/<n>/<digest> ...              the bytes of the format 1 object, cut
+//	checkpoint/<n>                      kind checkpoint: the state
+//	checkpoint/<n>                      kind parts: store, version, and of each part digest and bytes, in order
+//	parts/<n>/<digest> ...              the bytes of the checkpoint, cut
 //
 // The parts are there before the list is. They belong to this one number: what is
 // collected with it is missing to nobody else.
@@ -57,7 +57,7 @@ func (s *Store) readCheckpoint(ctx context.Context, v Version) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := DecodeCheckpoint(key, raw)
+	st, err := decodeCheckpoint(key, raw, s.formats())
 	if err != nil {
 		return nil, err
 	}

@@ -10,14 +10,6 @@ import (
 	"github.com/salvor-io/salvor/objstore/envelope"
 )
 
-// Formats of the objects of this package. A reader refuses a newer one; a change
-// of meaning is a new number, never a new reading of an old one.
-const (
-	BatchFormat      = 1
-	CheckpointFormat = 1
-	IdentityFormat   = 1
-)
-
 const (
 	batchKind      = "manifest"
 	checkpointKind = "checkpoint"
@@ -25,9 +17,10 @@ const (
 	boundaryKind   = "boundary"
 )
 
-// EncodeBatch returns the bytes of a publication and their digest.
+// EncodeBatch returns the bytes of a publication, in the format that it says, and
+// their digest.
 func EncodeBatch(b *Batch) ([]byte, string, error) {
-	raw, err := envelope.Encode(batchKind, BatchFormat, b)
+	raw, err := envelope.Encode(batchKind, max(1, b.Format), b)
 	if err != nil {
 		return nil, "", err
 	}
@@ -37,8 +30,12 @@ func EncodeBatch(b *Batch) ([]byte, string, error) {
 // DecodeBatch parses the object at key, which must be the publication that the
 // name says. It returns the digest of the object's bytes. Errors are *ObjectError.
 func DecodeBatch(key string, raw []byte) (*Batch, string, error) {
+	return decodeBatch(key, raw, Format)
+}
+
+func decodeBatch(key string, raw []byte, newest int) (_ *Batch, _ string, err error) {
 	var b Batch
-	if _, err := envelope.Decode(batchKind, BatchFormat, raw, &b); err != nil {
+	if b.Format, err = envelope.Decode(batchKind, newest, raw, &b); err != nil {
 		return nil, "", objectError(key, err)
 	}
 	if Key(b.Number) != key {
@@ -47,15 +44,19 @@ func DecodeBatch(key string, raw []byte) (*Batch, string, error) {
 	return &b, envelope.Digest(raw), nil
 }
 
-// EncodeCheckpoint returns the bytes of a full state.
+// EncodeCheckpoint returns the bytes of a full state, in the store's format.
 func EncodeCheckpoint(s *State) ([]byte, error) {
-	return envelope.Encode(checkpointKind, CheckpointFormat, s)
+	return envelope.Encode(checkpointKind, s.Level(), s)
 }
 
 // DecodeCheckpoint parses the object at key. Errors are *ObjectError.
 func DecodeCheckpoint(key string, raw []byte) (*State, error) {
+	return decodeCheckpoint(key, raw, Format)
+}
+
+func decodeCheckpoint(key string, raw []byte, newest int) (*State, error) {
 	s := NewState("")
-	if _, err := envelope.Decode(checkpointKind, CheckpointFormat, raw, s); err != nil {
+	if _, err := envelope.Decode(checkpointKind, newest, raw, s); err != nil {
 		return nil, objectError(key, err)
 	}
 	if CheckpointKey(s.Version) != key {

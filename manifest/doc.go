@@ -30,7 +30,7 @@
 //	  attempt  of this very put         by       writer and epoch, or recovery
 //	  head     newest audit row that the publisher knew
 //	  entries  register | fence | publish | abandon | claim | adopt | announce | trim
-//	           lock | extend | release | expire | anchor
+//	           lock | extend | release | expire | anchor | format
 //
 // [Apply] is the only reading of an entry: pure, total, and the first outcome of
 // an operation wins for every reader. [Admit] is the only gate for writing one.

@@ -34,6 +34,9 @@ const (
 	KindRelease Kind = "release"
 	// KindExpire ends a lock whose time is over, by anybody.
 	KindExpire Kind = "expire"
+	// KindFormat raises the store's format level; the publication that holds it is
+	// the first in the new format.
+	KindFormat Kind = "format"
 	// KindAnchor raises the remembered head of the audit chain; the batch carries it.
 	KindAnchor Kind = "anchor"
 )
@@ -120,6 +123,8 @@ type Entry struct {
 	Date time.Time `json:"date,omitzero"`
 	// LowWater of an announcement or a trim.
 	LowWater Version `json:"lowWater,omitempty"`
+	// Format is the level that a format entry raises the store to.
+	Format int `json:"format,omitempty"`
 }
 
 // ChainHead is the newest row of the audit trail that a publisher knew: the
@@ -140,4 +145,8 @@ type Batch struct {
 	By      Publisher `json:"by"`
 	Head    ChainHead `json:"head,omitzero"`
 	Entries []Entry   `json:"entries"`
+
+	// Format of the object, which stands in its first line: the level of the store
+	// after this publication. Zero is 1.
+	Format int `json:"-"`
 }

@@ -5,6 +5,7 @@ package manifest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -59,6 +60,16 @@ func (f *flight) step() {
 	}
 	pub, won, err := f.s.create(ctx, st, b.publication())
 	switch {
+	case errors.Is(err, errPassed):
+		for _, r := range b.aboard {
+			r.passed = &pub
+		}
+		f.members = append(f.again(b.aboard), b.behind...)
+		_, err := f.s.restart(ctx)
+		if f.fresh = err == nil; err != nil {
+			f.tell(f.members, Published{}, err)
+			f.members = nil
+		}
 	case err != nil:
 		f.tell(b.aboard, Published{}, err)
 		f.members, f.fresh = b.behind, false
@@ -114,11 +125,14 @@ func (f *flight) admit(st *State) (b boarding) {
 	work := st.cow()
 	for _, r := range f.members {
 		if err := context.Cause(r.ctx); err != nil {
-			r.settle(Published{}, fmt.Errorf("not published: %w", err))
+			r.settle(Published{}, r.unless(fmt.Errorf("not published: %w", err)))
 			continue
 		}
 		kept, err := Admit(work, r.pub)
 		if err == nil && len(kept) > 0 {
+			if f.fresh {
+				r.passed = nil // the newest state does not have it
+			}
 			b.aboard, b.entries = append(b.aboard, r), append(b.entries, kept...)
 			work.extend(kept, r.pub.By, st.Version+1)
 			continue
@@ -133,7 +147,9 @@ func (f *flight) admit(st *State) (b boarding) {
 			f.members = unsettled(f.members)
 			return boarding{stale: true}
 		}
-		if err != nil {
+		if r.counted(err) {
+			r.settle(Published{Version: r.passed.Version, State: seen, Batch: r.passed.Batch, Attempts: r.lost}, nil)
+		} else if err != nil {
 			r.settle(Published{}, err)
 		} else {
 			r.settle(Published{State: seen}, nil)
@@ -161,7 +177,7 @@ func (f *flight) again(lost []*request) (left []*request) {
 			left = append(left, r)
 			continue
 		}
-		r.settle(Published{}, fmt.Errorf("%w: lost %d times to other publications", ErrContention, r.lost))
+		r.settle(Published{}, r.unless(fmt.Errorf("%w: lost %d times to other publications", ErrContention, r.lost)))
 	}
 	return left
 }
@@ -199,6 +215,6 @@ func (f *flight) tell(to []*request, pub Published, err error) {
 		if pub.Version != 0 {
 			pub.Attempts = r.lost + 1
 		}
-		r.settle(pub, err)
+		r.settle(pub, r.unless(err))
 	}
 }

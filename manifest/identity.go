@@ -32,7 +32,7 @@ func ReadIdentity(ctx context.Context, b objstore.Bucket) (Identity, error) {
 	if err != nil {
 		return id, fmt.Errorf("read the root's identity: %w", err)
 	}
-	if _, err := envelope.Decode(identityKind, IdentityFormat, o.Body, &id); err != nil {
+	if _, err := envelope.Decode(identityKind, identityFormats.Newest(), o.Body, &id); err != nil {
 		return id, objectError(IdentityKey, err)
 	}
 	return id, nil
@@ -56,7 +56,7 @@ func CreateIdentity(ctx context.Context, b objstore.Bucket, uid, attempt string,
 			Hint: "restore that object from a copy, or choose an empty prefix",
 		}
 	}
-	raw, err := envelope.Encode(identityKind, IdentityFormat, Identity{UID: uid, Claimant: claimant})
+	raw, err := envelope.Encode(identityKind, identityFormats.At(1), Identity{UID: uid, Claimant: claimant})
 	if err != nil {
 		return id, err
 	}

@@ -106,7 +106,10 @@ func (s *Store) walkTo(ctx context.Context, st *State, sure time.Time, until Ver
 // unlessCollected returns why, or nil when the number was collected, and with it
 // whatever could not be read or did not fit.
 func (s *Store) unlessCollected(ctx context.Context, v Version, why error) error {
-	if collected, err := s.collected(ctx, v); err == nil && collected {
+	switch collected, err := s.collected(ctx, v); {
+	case err != nil: // not why: it may accuse a root that only was collected
+		return fmt.Errorf("whether publication %d was collected is not known (%s): %w", v, why.Error(), err)
+	case collected:
 		return nil
 	}
 	return why

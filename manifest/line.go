@@ -5,6 +5,8 @@ package manifest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -29,10 +31,29 @@ type request struct {
 	size int
 	// lost counts the numbers that it lost to others.
 	lost int
+	// passed is the publication whose bytes were found at a number that is collected.
+	// It may have counted before it was; only a newer state tells.
+	passed *Published
 
 	done chan struct{} // closed once res and err are final
 	res  Published
 	err  error
+}
+
+// unless returns err, as what it is worth to r: after it may have been published,
+// "nothing was" is not known.
+func (r *request) unless(err error) error {
+	if err != nil && r.passed != nil && !errors.Is(err, ErrUnknown) {
+		return fmt.Errorf("it may have been published, and collected since: %w: %w", ErrUnknown, err)
+	}
+	return err
+}
+
+// counted reports whether err, from the newest state, says that what passed was
+// published after all.
+func (r *request) counted(err error) bool {
+	o, decided := AsDecided(err)
+	return decided && r.passed != nil && o.Version == r.passed.Version && o.By == r.pub.By
 }
 
 func (r *request) settle(res Published, err error) {

@@ -9,8 +9,11 @@ import (
 	"github.com/salvor-io/salvor/objstore/envelope"
 )
 
-// PartsFormat is the format of a checkpoint that names its parts.
-const PartsFormat = 2
+// partsFormats are those of the list of a checkpoint's parts. What the parts are is
+// a checkpoint, in the store's format.
+var partsFormats = envelope.Formats{1}
+
+const partsKind = "parts"
 
 // parts is the body of such a checkpoint. Its parts, one behind the other, are
 // the bytes of the checkpoint that would be one object.
@@ -42,18 +45,18 @@ func encodeCheckpoint(st *State, limit int) ([]byte, []part, error) {
 		list.Parts = append(list.Parts, part{Digest: envelope.Digest(body), Bytes: int64(len(body)), body: body})
 		rest = rest[len(body):]
 	}
-	raw, err = envelope.Encode(checkpointKind, PartsFormat, &list)
+	raw, err = envelope.Encode(partsKind, partsFormats.Newest(), &list)
 	return raw, list.Parts, err
 }
 
 // decodeParts parses the object at key if it names parts; nil if it is a state.
 // Errors are *ObjectError.
 func decodeParts(key string, raw []byte) (*parts, error) {
-	if h, _, err := envelope.ParseHeader(raw); err != nil || h.Format != PartsFormat {
+	if h, _, err := envelope.ParseHeader(raw); err != nil || h.Kind != partsKind {
 		return nil, nil //nolint:nilerr // what it is instead, its own decoder says
 	}
 	var list parts
-	if _, err := envelope.Decode(checkpointKind, PartsFormat, raw, &list); err != nil {
+	if _, err := envelope.Decode(partsKind, partsFormats.Newest(), raw, &list); err != nil {
 		return nil, objectError(key, err)
 	}
 	sum := int64(0)

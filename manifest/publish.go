@@ -5,6 +5,7 @@ package manifest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -62,8 +63,12 @@ func (s *Store) Publish(ctx context.Context, p Publication) (Published, error) {
 	return r.res, r.err
 }
 
+// errPassed: the number is one's own, and it was collected. Either nobody counted it,
+// or it was published, and collected before this process heard of it.
+var errPassed = errors.New("the number was collected")
+
 // create tries to take the number after st. won is false when another
-// publication has it, or when the number turned out to be a collected one.
+// publication has it. errPassed when the number turned out to be a collected one.
 func (s *Store) create(ctx context.Context, st *State, p Publication) (pub Published, won bool, err error) {
 	b := &Batch{
 		Store: s.id.UID, Number: st.Version + 1, Parent: st.Digest, Attempt: s.opt.NewID(),
@@ -72,6 +77,7 @@ func (s *Store) create(ctx context.Context, st *State, p Publication) (pub Publi
 	if p.Head.Number > b.Head.Number {
 		b.Head = p.Head
 	}
+	b.Format = st.levelAfter(b.Entries)
 	raw, digest, err := EncodeBatch(b)
 	if err != nil {
 		return Published{}, false, err
@@ -93,8 +99,7 @@ func (s *Store) create(ctx context.Context, st *State, p Publication) (pub Publi
 		return Published{}, false, fmt.Errorf("publication %d: %w: boundary not readable: %w", b.Number, ErrUnknown, err)
 	}
 	if collected {
-		_, err := s.restart(ctx)
-		return Published{}, false, err
+		return Published{Version: b.Number, Batch: b}, false, errPassed
 	}
 	s.learn(next, began) // the number after this one cannot be older than it
 	return Published{Version: b.Number, State: next, Batch: b, CheckpointErr: s.checkpoint(ctx, next)}, true, nil

@@ -13,9 +13,6 @@ import (
 	"github.com/salvor-io/salvor/objstore/envelope"
 )
 
-// ReaderFormat is the format of a reader's object.
-const ReaderFormat = 1
-
 const readerKind = "reader"
 
 // MaxLease bounds for how long a reader that died keeps what it needed.
@@ -76,7 +73,7 @@ func (s *Store) pin(ctx context.Context, v Version, lease time.Duration, why str
 		return "", fmt.Errorf("a snapshot's lease of %s: want 1 s to %s", lease, MaxLease)
 	}
 	id := s.opt.NewID()
-	raw, err := envelope.Encode(readerKind, ReaderFormat, reader{Store: s.id.UID, Version: v, Seconds: int64(lease / time.Second), Why: why})
+	raw, err := envelope.Encode(readerKind, readerFormats.At(s.View().Level()), reader{Store: s.id.UID, Version: v, Seconds: int64(lease / time.Second), Why: why})
 	if err != nil {
 		return "", err
 	}
@@ -129,7 +126,7 @@ func (s *Store) Readers(ctx context.Context) ([]Reader, error) {
 		}
 		var r reader
 		if err == nil {
-			_, err = envelope.Decode(readerKind, ReaderFormat, o.Body, &r)
+			_, err = envelope.Decode(readerKind, readerFormats.Newest(), o.Body, &r)
 		}
 		if err != nil {
 			return nil, &ObjectError{Key: e.Key, Err: err, Hint: "nothing is collected while it is there: delete it if its reader is gone"}

@@ -43,6 +43,8 @@ type State struct {
 	// Lock is the write lock; nil when nobody holds it.
 	Lock      *Lock      `json:"lock,omitempty"`
 	EndedLock *EndedLock `json:"endedLock,omitempty"`
+	// Format is the store's format level; zero is 1. See Level.
+	Format int `json:"format,omitempty"`
 
 	index map[OperationID]int // position in Outcomes
 	owned uint8               // which maps are no other state's
@@ -190,6 +192,10 @@ func (s *State) applyEntry(e *Entry, b *Batch) {
 		s.Announced = max(s.Announced, e.LowWater)
 	case KindTrim:
 		s.trim(min(e.LowWater, s.Announced))
+	case KindFormat:
+		if e.Format > s.Level() {
+			s.Format = e.Format
+		}
 	case KindAnchor: // the batch's head says it all
 	}
 }

@@ -35,6 +35,9 @@ type Options struct {
 	// CheckpointPart is how many bytes of a full state one object holds at most.
 	// Default and most objstore.MaxObject.
 	CheckpointPart int
+
+	// formats is the newest format level that is known; only tests know more than Format.
+	formats int
 }
 
 func (o Options) withDefaults() Options {
@@ -151,5 +154,5 @@ func (s *Store) read(ctx context.Context, v Version) (*Batch, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("read publication %d: %w", v, err)
 	}
-	return DecodeBatch(key, o.Body)
+	return decodeBatch(key, o.Body, s.formats())
 }

@@ -163,7 +163,17 @@ func (v *verifier) unreadable(key string, err error) {
 		v.problem(key, Foreign, id.Why, id.Hint)
 		return
 	}
-	v.problem(key, Unreadable, err.Error(), restore)
+	v.problem(key, Unreadable, err.Error(), remedy(err, restore))
+}
+
+// remedy is what to do about an object that cannot be read: nothing is wrong with
+// one that only is newer.
+func remedy(err error, damaged string) string {
+	var newer *envelope.FormatError
+	if errors.As(err, &newer) {
+		return "look with a salvor that knows this format"
+	}
+	return damaged
 }
 
 func (v *verifier) publication(ctx context.Context, n Version) error {
@@ -175,7 +185,7 @@ func (v *verifier) publication(ctx context.Context, n Version) error {
 	var b *Batch
 	var digest string
 	if err == nil {
-		b, digest, err = DecodeBatch(key, o.Body)
+		b, digest, err = decodeBatch(key, o.Body, v.s.formats())
 	}
 	if err != nil {
 		v.unreadable(key, err)
@@ -226,11 +236,11 @@ func (v *verifier) resume(ctx context.Context, n Version) error {
 	}
 	var st *State
 	if err == nil {
-		st, err = DecodeCheckpoint(key, raw)
+		st, err = decodeCheckpoint(key, raw, v.s.formats())
 	}
 	switch {
 	case err != nil:
-		v.problem(key, Unreadable, err.Error(), "delete it: readers start from an older one, and the next is written by itself")
+		v.problem(key, Unreadable, err.Error(), remedy(err, "delete it: readers start from an older one, and the next is written by itself"))
 		return nil
 	case st.Store != v.Store:
 		v.problem(key, Foreign, "it belongs to store "+st.Store, "delete it: readers start from an older one")
@@ -245,7 +255,11 @@ func (v *verifier) resume(ctx context.Context, n Version) error {
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(want, raw) {
+	got, err := EncodeCheckpoint(st) // another language may spell it in another way
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(want, got) {
 		v.problem(key, Contradiction, "it is not what the publications up to it say", "delete it: readers start from an older one")
 	}
 	return nil

@@ -108,7 +108,7 @@ func (w *Writer) plan(ctx context.Context, op Operation) (*Sidecar, error) {
 	}
 	s := &Sidecar{
 		Store: w.m.Identity().UID, Operation: manifest.OperationID(w.opt.NewID()), Attempt: w.opt.NewID(),
-		Writer: w.opt.ID, Epoch: epoch, Kind: op.Kind, Base: st.Version, Started: w.opt.Now().UTC(),
+		Writer: w.opt.ID, Epoch: epoch, Kind: op.Kind, Base: st.Version, Started: w.opt.Now().UTC(), Level: st.Level(),
 		Outcomes: OutcomeIDs{Publish: w.opt.NewID(), Abandon: w.opt.NewID(), RollBack: w.opt.NewID()},
 	}
 	for _, c := range op.Changes {
@@ -161,7 +161,7 @@ func (w *Writer) walk(ctx context.Context, s *Sidecar, op Operation) (manifest.V
 		}
 	}
 	failpoint.Here(failpoint.WriterApplied)
-	raw, err := EncodeConfirmed(confirmed)
+	raw, err := EncodeConfirmed(confirmed, s.Level)
 	if err != nil {
 		return w.withdraw(ctx, s, err)
 	}

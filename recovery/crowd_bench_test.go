@@ -198,7 +198,7 @@ func leave(b *testing.B, disk objstore.Bucket, id func() string, e manifest.Epoc
 	must(b, err)
 	raw, err = recovery.EncodeConfirmed(&recovery.Confirmed{
 		Store: s.Store, Operation: s.Operation, Attempt: s.Attempt, Tables: []recovery.Reached{{Table: s.Tables[0].Table, Number: 1, Digest: h.Digest}},
-	})
+	}, 1)
 	create(recovery.ConfirmedKey(s.Operation), raw, err)
 	return recovery.SidecarKey(s.Operation)
 }

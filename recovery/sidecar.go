@@ -13,10 +13,10 @@ import (
 	"github.com/salvor-io/salvor/objstore/envelope"
 )
 
-// Formats of the objects of this package.
-const (
-	SidecarFormat   = 1
-	ConfirmedFormat = 1
+// The formats of the objects of this package.
+var (
+	sidecarFormats   = envelope.Formats{1}
+	confirmedFormats = envelope.Formats{1}
 )
 
 const (
@@ -43,6 +43,10 @@ type Sidecar struct {
 	// Outcomes are the ids of the entries that may decide the operation, minted
 	// before its first effect.
 	Outcomes OutcomeIDs `json:"outcomes"`
+
+	// Level is the store's format level when the operation was armed: what belongs
+	// to the operation is written for it. Zero is 1; it stands in no object.
+	Level int `json:"-"`
 }
 
 // OutcomeIDs are the pre-minted ids of an operation's possible outcomes.
@@ -138,29 +142,30 @@ func EncodeSidecar(s *Sidecar) ([]byte, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	return envelope.Encode(sidecarKind, SidecarFormat, s)
+	return envelope.Encode(sidecarKind, sidecarFormats.At(s.Level), s)
 }
 
 // DecodeSidecar parses a sidecar. Errors wrap envelope.ErrMalformed, or are
 // *envelope.FormatError or *envelope.DigestError.
 func DecodeSidecar(raw []byte) (*Sidecar, error) {
 	var s Sidecar
-	if _, err := envelope.Decode(sidecarKind, SidecarFormat, raw, &s); err != nil {
+	if _, err := envelope.Decode(sidecarKind, sidecarFormats.Newest(), raw, &s); err != nil {
 		return nil, err
 	}
 	return &s, s.Validate()
 }
 
-// EncodeConfirmed returns the bytes of recovery/<op>.confirmed.
-func EncodeConfirmed(c *Confirmed) ([]byte, error) {
-	return envelope.Encode(confirmedKind, ConfirmedFormat, c)
+// EncodeConfirmed returns the bytes of recovery/<op>.confirmed, for a store of
+// this format level.
+func EncodeConfirmed(c *Confirmed, level int) ([]byte, error) {
+	return envelope.Encode(confirmedKind, confirmedFormats.At(level), c)
 }
 
 // DecodeConfirmed parses the confirmation of s and checks that it is of s and
 // covers every table that s creates.
 func DecodeConfirmed(s *Sidecar, raw []byte) (*Confirmed, error) {
 	var c Confirmed
-	if _, err := envelope.Decode(confirmedKind, ConfirmedFormat, raw, &c); err != nil {
+	if _, err := envelope.Decode(confirmedKind, confirmedFormats.Newest(), raw, &c); err != nil {
 		return nil, err
 	}
 	if c.Operation != s.Operation || c.Attempt != s.Attempt || c.Store != s.Store {

@@ -29,6 +29,7 @@ func newManifestCommand() *cobra.Command {
 	cmd.AddCommand(
 		newManifestShowCommand(f), newManifestLogCommand(f), newManifestDiffCommand(f), newManifestVerifyCommand(f),
 		newManifestGCCommand(f), newManifestAdoptCommand(f), newManifestThawCommand(f),
+		newManifestFormatCommand(f),
 	)
 	return cmd
 }

@@ -128,6 +128,11 @@ func TestManifestCommands(t *testing.T) {
 	do(0, []string{"from version 33 to 42"}, "diff", "33")
 	do(0, []string{"33\tby", "42\tby"}, "log", "--last", "20")
 
+	do(0, []string{"version 42 is written in format 1", "knows formats up to 1"}, "format")
+	do(0, []string{"is written in format 1"}, "format", "--raise", "1", "--expect-version", "7")
+	do(2, []string{"--raise needs --expect-version: the root is at version 42"}, "format", "--raise", "2")
+	do(2, []string{"format 2, this salvor reads up to 1: upgrade salvor; nothing was changed"}, "format", "--raise", "2", "--expect-version", "42")
+
 	_, err := r.m.Lock(t.Context(), manifest.Publisher{Role: manifest.RoleOperator, Process: "O"},
 		manifest.Lock{Owner: "M1", Reason: "database restart", Mode: manifest.Frozen, Since: time.Now(), Until: time.Now().Add(time.Hour)})
 	ok(t, err)

@@ -21,6 +21,7 @@ exactly once, and records it in a signed trail.`,
 	}
 	cmd.AddCommand(
 		newAuditCommand(),
+		newConformanceCommand(),
 		newManifestCommand(),
 		newOperatorCommand(),
 		newRecoverCommand(),

@@ -52,6 +52,25 @@ func (e *DigestError) Error() string {
 	return fmt.Sprintf("%s object is damaged: header says %s, body has %s: restore the object from a copy or a bucket version", e.Kind, e.Want, e.Got)
 }
 
+// Formats are the formats of one kind of object, oldest first. A new one has the
+// number of the format level of the store that it came with.
+type Formats []int
+
+// At returns the format to write in a store of this level: the newest that is not
+// above it.
+func (f Formats) At(level int) int {
+	at := f[0]
+	for _, n := range f {
+		if n <= level {
+			at = n
+		}
+	}
+	return at
+}
+
+// Newest returns the newest format that can be read.
+func (f Formats) Newest() int { return f[len(f)-1] }
+
 // Header is the first line of an object.
 type Header struct {
 	Kind   string

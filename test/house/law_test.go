@@ -33,6 +33,7 @@ var law = []rule{
 	{"objstore/mem", []string{"objstore!"}, "a driver knows the promises that it keeps, and nothing of who relies on them"},
 	{"objstore/s3", []string{"objstore!"}, "a driver knows the promises that it keeps, and nothing of who relies on them"},
 	{"objstore/fault", []string{"objstore!"}, "a fault is a fault of the door, whoever knocks"},
+	{"objstore/s3serve", []string{"objstore!"}, "it serves any bucket, and knows nothing of what is kept in it"},
 	{"objstore/rooturl", []string{"objstore"}, "it only chooses a driver"},
 	{"objstore/objstoretest", []string{"objstore"}, "one acceptance suite for every driver, ours or another's"},
 
@@ -49,8 +50,10 @@ var law = []rule{
 	{"rebuild", []string{"manifest", "audit", "objstore!", "objstore/envelope", failpoints}, "a rebuild is one more writer, and knows no cluster"},
 	{"store", []string{"store", "recovery", "wal", "control", "manifest", "audit", "objstore!", "objstore/envelope", failpoints}, "the reference store is what a store author copies from: it uses the library and knows no operator"},
 
+	{"conformance", []string{"manifest", "audit", "recovery", "objstore!", "objstore/envelope", "objstore/s3serve"}, "it drives stores in any language: it knows the protocol, and neither the reference store nor a cluster"},
+
 	{"controllers", []string{"api", "controllers", "recovery", "rebuild", "detect", "maintenance", "manifest", "audit", "control", "objstore", failpoints}, "where Kubernetes meets the library; it runs no store"},
-	{"cmd", []string{"cmd", "api", "controllers", "recovery", "rebuild", "detect", "maintenance", "manifest", "audit", "control", "store", "wal", "objstore", failpoints}, "one binary for everything, and nothing that only tests or builds need"},
+	{"cmd", []string{"cmd", "api", "controllers", "recovery", "rebuild", "detect", "maintenance", "manifest", "audit", "control", "store", "wal", "conformance", "objstore", failpoints}, "one binary for everything, and nothing that only tests or builds need"},
 
 	{"config", nil, "only tests stand here"},
 	{"test", []string{"*"}, "tests may look anywhere"},
@@ -63,7 +66,7 @@ var law = []rule{
 var library = []string{"objstore", "wal", "manifest", "audit", "recovery", "detect", "maintenance", "rebuild", "control", "store", "internal"}
 
 // plain are the packages that need nothing but the standard library.
-var plain = []string{"objstore!", "objstore/envelope", "objstore/mem", "objstore/fault", "wal", "control", "manifest", "audit", "recovery", "detect", "maintenance", "rebuild", "internal/failpoint", "internal/joint"}
+var plain = []string{"objstore!", "objstore/envelope", "objstore/mem", "objstore/fault", "objstore/s3serve", "wal", "control", "manifest", "audit", "recovery", "detect", "maintenance", "rebuild", "internal/failpoint", "internal/joint"}
 
 // ban keeps packages out.
 type ban struct {
