@@ -120,6 +120,7 @@ func TestAPutIsOnePlainRequest(t *testing.T) {
 // Each provider code, as it comes over the wire: the rows of the table in package objstore.
 func TestEachCodeOverTheWire(t *testing.T) {
 	contract.Row(t, 125)
+	contract.Row(t, 126)
 	for _, c := range []struct {
 		status int
 		code   string
