@@ -15,6 +15,7 @@ import (
 	"github.com/salvor-io/salvor/objstore/azblob"
 	"github.com/salvor-io/salvor/objstore/httpx"
 	"github.com/salvor-io/salvor/objstore/objstoretest"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 func TestCredentialsFromAMountedSecret(t *testing.T) {
@@ -63,6 +64,7 @@ func TestCredentialsFromAMountedSecret(t *testing.T) {
 
 // With credentials given the environment of this process is not asked.
 func TestGivenCredentialsAreNotMixedWithTheEnvironment(t *testing.T) {
+	contract.Row(t, 163)
 	t.Setenv("AZURE_STORAGE_ACCOUNT", "operator")
 	t.Setenv("AZURE_STORAGE_KEY", "b3BlcmF0b3I=")
 	t.Setenv("AZURE_STORAGE_CONNECTION_STRING", "AccountName=operator;AccountKey=b3BlcmF0b3I=")

@@ -60,6 +60,7 @@ func TestWire(t *testing.T) {
 
 // One put is one request, whatever its size: never blocks and a list of them.
 func TestAPutIsOneRequest(t *testing.T) {
+	contract.Row(t, 124)
 	for _, size := range []int{0, 1, 5 << 20, objstore.MaxObject} {
 		s := objstoretest.StartScript(t, func(_ int, w http.ResponseWriter, r *http.Request) { created(w, r) })
 		r, err := open(t, at(s.URL)).PutIfAbsent(t.Context(), "a/b", make([]byte, size), "att/1 é")
@@ -160,6 +161,7 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 
 // A 404 of a proxy in front of nothing is not Azure's word that a key is absent.
 func TestAProxys404IsNotAbsence(t *testing.T) {
+	contract.Row(t, 126)
 	s := objstoretest.StartScript(t, refuse(404, "BlobNotFound"))
 	b := open(t, at(s.URL))
 	if _, err := b.Get(t.Context(), "k"); !errors.Is(err, objstore.ErrNotFound) || len(s.Asked()) != 1 {

@@ -21,6 +21,7 @@ import (
 	"github.com/salvor-io/salvor/objstore/gcs"
 	"github.com/salvor-io/salvor/objstore/httpx"
 	"github.com/salvor-io/salvor/objstore/objstoretest"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 // serviceAccount returns the JSON key of a service account. Its token server does
@@ -68,6 +69,7 @@ const scope = " https://www.googleapis.com/auth/devstorage.read_write"
 // A given key signs its own tokens, for every verb, and neither the environment
 // nor the server that the key names is asked.
 func TestAGivenKeyIsUsedAndNothingElse(t *testing.T) {
+	contract.Row(t, 163)
 	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/file")
 	t.Setenv("STORAGE_EMULATOR_HOST", "name.invalid")
 	s := objstoretest.StartScript(t, func(_ int, w http.ResponseWriter, r *http.Request) {
@@ -137,6 +139,7 @@ func TestTheChain(t *testing.T) {
 // Other kinds of credential files read files and call addresses that their author
 // chose. A tenant gives none to this process.
 func TestAGivenFileIsAKeyAndNoProgram(t *testing.T) {
+	contract.Row(t, 163)
 	for name, raw := range map[string]string{
 		"a command":       `{"type":"external_account","credential_source":{"executable":{"command":"/bin/true"}},"token_url":"http://x"}`,
 		"a file":          `{"type":"external_account","credential_source":{"file":"/var/run/secrets/kubernetes.io/serviceaccount/token"},"token_url":"http://x"}`,

@@ -69,6 +69,7 @@ func TestWire(t *testing.T) {
 
 // One put is one request, whatever its size: never a session of chunks.
 func TestAPutIsOneRequest(t *testing.T) {
+	contract.Row(t, 124)
 	for _, size := range []int{0, 1, 5 << 20, objstore.MaxObject} {
 		s := objstoretest.StartScript(t, func(_ int, w http.ResponseWriter, r *http.Request) { created(w, r) })
 		r, err := open(t, at(s.URL)).PutIfAbsent(t.Context(), "a/b", make([]byte, size), "att/1 é")
@@ -204,6 +205,7 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 // Google's own word that a key is absent costs one request; a 404 of anybody else
 // is asked again by a listing, and absence is believed only from that.
 func TestAProxys404IsNotAbsence(t *testing.T) {
+	contract.Row(t, 126)
 	s := objstoretest.StartScript(t, refuse(404, "NoSuchKey"))
 	if _, err := open(t, at(s.URL)).Get(t.Context(), "k"); !errors.Is(err, objstore.ErrNotFound) || len(s.Asked()) != 1 {
 		t.Errorf("%v, %d requests", err, len(s.Asked()))
