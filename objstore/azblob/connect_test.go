@@ -67,8 +67,8 @@ func TestGivenCredentialsAreNotMixedWithTheEnvironment(t *testing.T) {
 	contract.Row(t, 163)
 	t.Setenv("AZURE_STORAGE_ACCOUNT", "operator")
 	t.Setenv("AZURE_STORAGE_KEY", "b3BlcmF0b3I=")
-	t.Setenv("AZURE_STORAGE_CONNECTION_STRING", "AccountName=operator;AccountKey=b3BlcmF0b3I=")
 	s := objstoretest.StartScript(t, func(_ int, w http.ResponseWriter, r *http.Request) { created(w, r) })
+	t.Setenv("AZURE_STORAGE_CONNECTION_STRING", "BlobEndpoint="+s.URL+";AccountName=operator;AccountKey=b3BlcmF0b3I=")
 	if r, err := open(t, at(s.URL)).PutIfAbsent(t.Context(), "k", nil, "a"); r.Outcome != objstore.Created {
 		t.Fatalf("%v, %v", r.Outcome, err)
 	}

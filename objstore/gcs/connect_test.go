@@ -141,13 +141,13 @@ func TestTheChain(t *testing.T) {
 func TestAGivenFileIsAKeyAndNoProgram(t *testing.T) {
 	contract.Row(t, 163)
 	for name, raw := range map[string]string{
-		"a command":       `{"type":"external_account","credential_source":{"executable":{"command":"/bin/true"}},"token_url":"http://x"}`,
-		"a file":          `{"type":"external_account","credential_source":{"file":"/var/run/secrets/kubernetes.io/serviceaccount/token"},"token_url":"http://x"}`,
-		"another account": `{"type":"impersonated_service_account","service_account_impersonation_url":"http://x"}`,
-		"a user":          `{"type":"authorized_user"}`,
-		"nothing":         `{}`,
-		"no JSON":         `-----BEGIN`,
-		"no key":          `{"type":"service_account","client_email":"x","private_key":"none"}`,
+		"a command": federated(`{"executable":{"command":"/bin/true"}}`),
+		"a file":    federated(`{"file":"/var/run/secrets/kubernetes.io/serviceaccount/token"}`),
+		"a URL":     federated(`{"url":"http://169.254.169.254/"}`),
+		"a user":    `{"type":"authorized_user","client_id":"i","client_secret":"s","refresh_token":"r"}`,
+		"nothing":   `{}`,
+		"no JSON":   `-----BEGIN`,
+		"no key":    `{"type":"service_account","client_email":"x","private_key":"none"}`,
 	} {
 		o := gcs.Options{Bucket: "b", Endpoint: "http://127.0.0.1:1", CredentialsJSON: []byte(raw)}
 		if _, err := gcs.Open(t.Context(), o); err == nil {
@@ -161,6 +161,12 @@ func TestAGivenFileIsAKeyAndNoProgram(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, r.Outcome, err)
 		}
 	}
+}
+
+// federated is a whole and valid file of workload identity federation.
+func federated(source string) string {
+	return `{"type":"external_account","audience":"//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",` +
+		`"subject_token_type":"urn:ietf:params:oauth:token-type:jwt","token_url":"https://sts.googleapis.com/v1/token","credential_source":` + source + `}`
 }
 
 func TestOptionsThatCannotWork(t *testing.T) {
