@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -130,7 +129,9 @@ func noServer(t *testing.T, d Driver) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Close()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
 	for _, scheme := range []string{"http", "https"} {
 		endpoint := scheme + "://" + l.Addr().String()
 		b := d.open(t, endpoint, httpx.Limits{ReadAttempts: 1}, nil)
@@ -173,7 +174,6 @@ func ownCA(t *testing.T, d Driver) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		d.Created(w, r)
 	}))
-	tls.Config.ErrorLog = log.New(io.Discard, "", 0) // it will say that we do not trust it
 	tls.EnableHTTP2 = true
 	tls.StartTLS()
 	defer tls.Close()

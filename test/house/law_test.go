@@ -91,8 +91,6 @@ var bans = []ban{
 	},
 	{
 		what: []string{"log", "log/slog", "github.com/go-logr/", "go.uber.org/zap", "github.com/sirupsen/logrus", "github.com/rs/zerolog", "k8s.io/klog/"}, from: library,
-		// Its servers are told to be silent.
-		except:  []string{"objstore/objstoretest"},
 		because: "a library that logs has decided for its caller: return it",
 	},
 	{
