@@ -247,6 +247,7 @@ tools: $(BIN)/cluster ## Build the pinned programs that tests start: an API serv
 test-vet: ## go vet, with and without failpoints, and of the modules under hack/.
 	@$(GO) vet ./...
 	$(GO) vet -tags failpoint ./...
+	$(GO) vet -tags emulators ./objstore/...
 	if [ -d hack/cluster ]; then $(GO) -C hack/cluster vet ./...; fi
 
 .PHONY: test-unit
@@ -263,6 +264,29 @@ test-failpoint: $(BIN)/gotest ## Tests that exist only in builds with failpoints
 test-kubernetes: $(BIN)/gotest ## Tests of what knows Kubernetes, on a real API server.
 	@$(WITH_TOOLS)
 	$(BIN)/gotest -step kubernetes -only kubernetes -timeout $(TIMEOUT) $$($(GO) list ./... | grep -v /test/e2e)
+
+.PHONY: test-emulators
+test-emulators: $(BIN)/gotest $(BIN)/cluster ## The acceptance suite on fake-gcs-server and, where npm is, on Azurite.
+	@$(PROGRESS)
+	export SALVOR_FAKE_GCS_SERVER=$$($(BIN)/cluster tool fake-gcs-server)
+	version=$$(cd hack/tools/fake-gcs-server && $(GO) list -m -f '{{.Version}}' github.com/fsouza/fake-gcs-server)
+	ran="./objstore/gcs against fake-gcs-server $$version"
+	if command -v npm >/dev/null; then
+		dir=$(CACHE)/azurite lock=hack/tools/azurite/package-lock.json
+		if ! cmp -s $$lock $$dir/installed; then
+			mkdir -p $$dir
+			cp hack/tools/azurite/package*.json $$dir
+			progress Azurite npm ci --prefix $$dir --ignore-scripts --no-audit --no-fund --loglevel=error
+			cp $$lock $$dir/installed
+		fi
+		export SALVOR_AZURITE=$$dir/node_modules/.bin/azurite-blob
+		ran="$$ran; ./objstore/azblob against Azurite $$(sed -n 's/.*"azurite": "\(.*\)".*/\1/p' hack/tools/azurite/package.json)"
+	else
+		ran="$$ran; ./objstore/azblob NOT RUN: there is no npm, which Azurite comes by"
+	fi
+	# What only some machines can run is no part of the contract.
+	SALVOR_CONTRACT_DIR= $(BIN)/gotest -step emulators -only tagged -tags emulators -timeout $(TIMEOUT) ./objstore/...
+	echo "$@: $$ran"
 
 .PHONY: test-hack
 test-hack: $(BIN)/gotest ## Tests of the local cluster's own code, without starting one.

@@ -24,11 +24,18 @@
 //
 // At the edge, by a table per provider; nothing above a driver knows a code.
 //
-//	             Created   Exists     Retry: proven that nothing landed     Unknown: all else
-//	S3           200       412        409, 429, 503 SlowDown, 3xx, 400,     other 5xx, timeout, reset,
-//	                                  401, 403, 404; no connection          a proxy's 503
-//	file         linkat    EEXIST     an error before linkat (ENOSPC, ...)  fsync of the directory failed
-//	memory       inserted  present    -                                     -
+//	             Created   Exists                   Retry: proven that nothing landed       Unknown: all else
+//	S3           200       412                      409, 429, 503 SlowDown, 3xx, 400,       other 5xx, timeout, reset,
+//	                                                401, 403, 404; no connection            a proxy's 503
+//	GCS          200       412 conditionNotMet      409, 429, 3xx, 400, 401, 403, 404,      every 5xx, timeout, reset,
+//	                                                412 of a policy; no connection          any other 412
+//	Azure        201       409 BlobAlreadyExists,   every other 409, 429, 3xx, 400, 401,    every 5xx, timeout, reset,
+//	                       412 ConditionNotMet      403, 404; no connection                 any other 412
+//	file         linkat    EEXIST                   an error before linkat (ENOSPC, ...)    fsync of the directory failed
+//	memory       inserted  present                  -                                       -
+//
+// The same code means opposite things: 409 is a taken key on Azure and a request in
+// flight on S3. The packages s3, gcs and azblob have the tables in full.
 //
 // Retry is a proof, not a promise that it will work: with ErrAccessDenied or
 // ErrNoSuchBucket a person has to act first. A caller bounds its tries.

@@ -27,7 +27,7 @@ type rootFlags struct {
 }
 
 func (f *rootFlags) addTo(cmd *cobra.Command) {
-	cmd.PersistentFlags().StringVar(&f.root, "root", "", "the store's root: s3://bucket/prefix?endpoint=..., file:///directory (required)")
+	cmd.PersistentFlags().StringVar(&f.root, "root", "", "the store's root: s3://bucket/prefix?endpoint=..., gs://bucket/prefix, azblob://container/prefix?storage_account=..., file:///directory (required)")
 	cmd.PersistentFlags().StringVarP(&f.output, "output", "o", "text", "text or json")
 	must(cmd.MarkPersistentFlagRequired("root"))
 }
@@ -37,7 +37,7 @@ func (f *rootFlags) addKeysTo(cmd *cobra.Command) {
 	must(cmd.MarkFlagRequired("keys"))
 }
 
-// open opens the root's bucket. S3 credentials come from the environment, as the
+// open opens the root's bucket. Credentials come from the environment, as the
 // cloud's own tools take them.
 func (f *rootFlags) open(ctx context.Context) (objstore.Bucket, error) {
 	if f.output != "text" && f.output != "json" {

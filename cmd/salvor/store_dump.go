@@ -36,7 +36,7 @@ Exit codes: 0 everything was printed, 2 something could not be read.`,
 			return dump(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), root, tables)
 		},
 	}
-	cmd.Flags().StringVar(&root, "root", "", "the store's root: s3://bucket/prefix?endpoint=..., file:///directory (required)")
+	cmd.Flags().StringVar(&root, "root", "", "the store's root: s3://bucket/prefix?endpoint=..., gs://bucket/prefix, azblob://container/prefix?storage_account=..., file:///directory (required)")
 	cmd.Flags().StringArrayVar(&tables, "table", nil, "only this table, by its id (<writer>.<name>); may be given again")
 	must(cmd.MarkFlagRequired("root"))
 	return cmd

@@ -64,7 +64,7 @@ credentials_dir names.`,
 	}
 	host, _ := os.Hostname() // without one, --writer has to be given
 	fl := cmd.Flags()
-	fl.StringVar(&f.root, "root", "", "the root: s3://bucket/prefix?endpoint=..., file:///directory (default: a directory under --data-dir)")
+	fl.StringVar(&f.root, "root", "", "the root: s3://bucket/prefix?endpoint=..., gs://bucket/prefix, azblob://container/prefix?storage_account=..., file:///directory (default: a directory under --data-dir)")
 	fl.StringVar(&f.dir, "data-dir", "salvor-data", "directory of the local log")
 	fl.StringVar(&f.writer, "writer", host, "name of this writer, the same across restarts")
 	fl.StringVar(&f.prefix, "table-prefix", "", "what the ids of this writer's tables begin with (default: the writer and a dot)")

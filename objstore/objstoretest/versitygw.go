@@ -4,18 +4,11 @@
 package objstoretest
 
 import (
-	"bytes"
-	"context"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
-	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -75,87 +68,14 @@ func StartVersitygw(t testing.TB) *Server {
 		}
 		t.Skip(how)
 	}
-	// A port that was free may be taken a moment later: try others.
-	var said string
-	for range 5 {
-		s := &Server{Region: "us-east-1", AccessKeyID: "salvor-test", SecretAccessKey: "salvor-test-secret"}
-		var ok bool
-		if said, ok = s.start(t, binary, t.TempDir(), freeAddress(t)); ok {
-			return s
-		}
-	}
-	t.Fatalf("versitygw does not start: %s", said)
-	return nil
-}
-
-// start runs the server and waits until it is healthy. false: it ended, and said this.
-func (s *Server) start(t testing.TB, binary, dir, address string) (said string, ok bool) {
-	t.Helper()
-	var out bytes.Buffer
-	cmd := exec.Command(binary, "--port", address, "--region", s.Region, "--health", "/healthz", "--quiet", "--keep-alive", "posix", dir)
-	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+s.AccessKeyID, "ROOT_SECRET_ACCESS_KEY="+s.SecretAccessKey)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	dieWithParent(cmd)
-	started, ended := make(chan error), make(chan struct{})
-	go func() {
-		defer close(ended)
-		// The kernel takes the end of the thread that started it for the parent's.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
-		t.Fatalf("start %s: %v", binary, err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // its own process, by its own id
-		<-ended
+	s := &Server{Region: "us-east-1", AccessKeyID: "salvor-test", SecretAccessKey: "salvor-test-secret"}
+	s.Endpoint = startProgram(t, program{
+		binary: binary,
+		arguments: func(address string) []string {
+			return []string{"--port", address, "--region", s.Region, "--health", "/healthz", "--quiet", "--keep-alive", "posix", t.TempDir()}
+		},
+		environment: []string{"ROOT_ACCESS_KEY_ID=" + s.AccessKeyID, "ROOT_SECRET_ACCESS_KEY=" + s.SecretAccessKey},
+		health:      "/healthz",
 	})
-	s.Endpoint = "http://" + address
-	if waitHealthy(t, s.Endpoint+"/healthz", ended) {
-		return "", true
-	}
-	_ = cmd.Process.Kill()
-	<-ended
-	return strings.TrimSpace(out.String()), false
-}
-
-func waitHealthy(t testing.TB, url string, ended <-chan struct{}) bool {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return true
-			}
-		}
-		select {
-		case <-ended:
-			return false
-		case <-ctx.Done():
-			return false
-		case <-tick.C:
-		}
-	}
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return s
 }

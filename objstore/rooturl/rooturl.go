@@ -18,6 +18,17 @@
 //	  &read_attempts=3            of a read or a listing; what writes is sent once
 //	  &max_backoff=5s             the longest pause before another attempt
 //	  &max_connections=64
+//	gs://bucket/prefix            a bucket of Google Cloud Storage, with
+//	  ?endpoint=http://host:port  a private endpoint, or an emulator
+//	  &anonymous=true             no credentials
+//	  &ca_file=/path/ca.pem
+//	  &credentials_dir=/path      file GOOGLE_CREDENTIALS, the key of a service account
+//	azblob://container/prefix     a container of Azure Blob Storage, with
+//	  ?storage_account=name       unless the credentials or the environment name it
+//	  &endpoint=http://host:port/account
+//	  &ca_file=/path/ca.pem
+//	  &credentials_dir=/path      files AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or
+//	                              AZURE_STORAGE_CONNECTION_STRING
 //
 // Credentials are never in the URL: it stands in logs, process lists and resources.
 package rooturl
@@ -27,21 +38,20 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/objstore/azblob"
 	"github.com/salvor-io/salvor/objstore/file"
+	"github.com/salvor-io/salvor/objstore/gcs"
 	"github.com/salvor-io/salvor/objstore/mem"
 	"github.com/salvor-io/salvor/objstore/s3"
 )
 
 // Schemes are the schemes that Open knows.
-var Schemes = []string{"file", "mem", "s3"}
+var Schemes = []string{"file", "mem", "s3", "gs", "azblob"}
 
 // UnknownSchemeError says that no driver has the scheme.
 type UnknownSchemeError struct{ Scheme string }
@@ -57,13 +67,15 @@ var ErrInvalid = errors.New("invalid root URL")
 // Options are given to the driver that the URL names. Where a URL says something
 // too, the URL wins.
 type Options struct {
-	S3   s3.Options
-	File file.Options
+	S3     s3.Options
+	GCS    gcs.Options
+	Azblob azblob.Options
+	File   file.Options
 	// Mem counts when a mem:// name is opened for the first time.
 	Mem mem.Options
 }
 
-// Open returns the bucket that root names. Nothing is asked of an S3 server yet.
+// Open returns the bucket that root names. Nothing is asked of a server yet.
 // Errors: *UnknownSchemeError, ErrInvalid, and those of the drivers.
 func Open(ctx context.Context, root string, o Options) (objstore.Bucket, error) {
 	u, err := url.Parse(root)
@@ -84,6 +96,10 @@ func Open(ctx context.Context, root string, o Options) (objstore.Bucket, error) 
 		return openMem(u, o.Mem)
 	case "s3":
 		return openS3(ctx, u, o.S3)
+	case "gs":
+		return openGCS(ctx, u, o.GCS)
+	case "azblob":
+		return openAzblob(ctx, u, o.Azblob)
 	default:
 		return nil, &UnknownSchemeError{Scheme: u.Scheme}
 	}
@@ -130,70 +146,6 @@ func openMem(u *url.URL, o mem.Options) (objstore.Bucket, error) {
 		memBuckets[u.Host] = b
 	}
 	return below(u, b)
-}
-
-func openS3(ctx context.Context, u *url.URL, o s3.Options) (objstore.Bucket, error) {
-	if err := onlyParameters(u, "endpoint", "region", "path_style", "ca_file", "credentials_dir",
-		"connect_timeout", "request_timeout", "read_attempts", "max_backoff", "max_connections"); err != nil {
-		return nil, err
-	}
-	if u.Host == "" {
-		return nil, fmt.Errorf("%w: %q: no bucket, s3://bucket/prefix", ErrInvalid, u)
-	}
-	q := u.Query()
-	o.Bucket = u.Host
-	if v := q.Get("endpoint"); v != "" {
-		o.Endpoint, o.PathStyle = v, true
-	}
-	if v := q.Get("region"); v != "" {
-		o.Region = v
-	}
-	if v := q.Get("path_style"); v != "" {
-		var err error
-		if o.PathStyle, err = strconv.ParseBool(v); err != nil {
-			return nil, fmt.Errorf("%w: path_style=%q: must be true or false", ErrInvalid, v)
-		}
-	}
-	if v := q.Get("credentials_dir"); v != "" {
-		o.CredentialsDir = v
-	}
-	if v := q.Get("ca_file"); v != "" {
-		var err error
-		if o.CA, err = os.ReadFile(v); err != nil {
-			return nil, fmt.Errorf("read ca_file: %w", err)
-		}
-	}
-	if err := tune(q, &o); err != nil {
-		return nil, err
-	}
-	b, err := s3.Open(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	return below(u, b)
-}
-
-// tune takes over how the server is to be asked.
-func tune(q url.Values, o *s3.Options) error {
-	for name, field := range map[string]*time.Duration{"connect_timeout": &o.DialTimeout, "request_timeout": &o.AnswerTimeout, "max_backoff": &o.MaxBackoff} {
-		if v := q.Get(name); v != "" {
-			d, err := time.ParseDuration(v)
-			if err != nil || d <= 0 {
-				return fmt.Errorf("%w: %s=%q: must be a time above zero, like 500ms or 10s", ErrInvalid, name, v)
-			}
-			*field = d
-		}
-	}
-	for name, field := range map[string]*int{"read_attempts": &o.ReadAttempts, "max_connections": &o.MaxConns} {
-		if v := q.Get(name); v != "" {
-			n, err := strconv.Atoi(v)
-			if err != nil || n < 1 {
-				return fmt.Errorf("%w: %s=%q: must be a number from 1", ErrInvalid, name, v)
-			}
-			*field = n
-		}
-	}
-	return nil
 }
 
 // below returns the part of b that the path of the URL names.

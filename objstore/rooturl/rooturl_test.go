@@ -6,6 +6,8 @@ package rooturl_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -95,17 +97,42 @@ func TestABucketOfAServer(t *testing.T) {
 	}
 }
 
+// What the URLs of the clouds say arrives at their servers.
+func TestTheClouds(t *testing.T) {
+	s := objstoretest.StartScript(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, "{}")
+			return
+		}
+		w.WriteHeader(http.StatusCreated)
+	})
+	put(t, open(t, "gs://bucket/a/b?anonymous=true&endpoint="+url.QueryEscape(s.URL), rooturl.Options{}), "k")
+	dir := t.TempDir()
+	_ = os.WriteFile(filepath.Join(dir, "AZURE_STORAGE_KEY"), []byte("a2V5"), 0o600)
+	put(t, open(t, "azblob://box/a/b?storage_account=me&credentials_dir="+dir+"&endpoint="+url.QueryEscape(s.URL+"/me"), rooturl.Options{}), "k")
+	seen := s.Asked()
+	if len(seen) != 2 || seen[0].URL.Path != "/upload/storage/v1/b/bucket/o" || !strings.Contains(string(seen[0].Body), `"name":"a/b/k"`) {
+		t.Errorf("gs: %d requests, %v", len(seen), seen[0].URL)
+	}
+	if seen[1].URL.Path != "/me/box/a/b/k" || !strings.HasPrefix(seen[1].Header.Get("Authorization"), "SharedKey me:") {
+		t.Errorf("azblob: %v, %v", seen[1].URL, seen[1].Header)
+	}
+}
+
 func TestAnUnknownSchemeNamesTheKnownOnes(t *testing.T) {
-	for _, root := range []string{"gs://bucket", "http://host/x", "/a/path", ""} {
+	for _, root := range []string{"az://container", "http://host/x", "/a/path", ""} {
 		_, err := rooturl.Open(t.Context(), root, rooturl.Options{})
 		var unknown *rooturl.UnknownSchemeError
-		if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "file://, mem://, s3://") {
+		if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "file://, mem://, s3://, gs://, azblob://") {
 			t.Errorf("%q: %v", root, err)
 		}
 	}
 }
 
 func TestWhatWouldBeIgnoredIsRefused(t *testing.T) {
+	t.Setenv("AZURE_STORAGE_ACCOUNT", "")
+	t.Setenv("AZURE_STORAGE_CONNECTION_STRING", "")
 	for root, word := range map[string]string{
 		"file://data/x":                     "three slashes",
 		"file://":                           "no directory",
@@ -126,6 +153,18 @@ func TestWhatWouldBeIgnoredIsRefused(t *testing.T) {
 		"s3://b?region=x&max_backoff=soon":  "max_backoff",
 		"s3://b?region=x&request_timeout=0": "request_timeout",
 		"s3://id:hunter2@b/%zz":             "cannot be parsed",
+		"gs://":                             "no bucket",
+		"gs://b?region=x":                   "gs:// takes endpoint",
+		"gs://b?anonymous=maybe":            "true or false",
+		"gs://b?anonymous=true&endpoint=x":  "must be a URL",
+		"gs://b/a//b?anonymous=true":        "segment",
+		"gs://b?ca_file=/no/such/file":      "ca_file",
+		"gs://id:hunter2@b":                 "credentials",
+		"azblob://":                         "no container",
+		"azblob://c?account=x":              "storage_account",
+		"azblob://c?endpoint=x":             "must be a URL",
+		"azblob://c":                        "no storage account",
+		"azblob://c?ca_file=/no/such/file":  "ca_file",
 	} {
 		b, err := rooturl.Open(t.Context(), root, rooturl.Options{})
 		if err == nil || b != nil || !strings.Contains(err.Error(), word) || strings.Contains(err.Error(), "hunter2") {

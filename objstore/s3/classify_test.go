@@ -14,6 +14,7 @@ import (
 // TestClassify is the table of the package objstore, written a second time by hand.
 func TestClassify(t *testing.T) {
 	contract.Row(t, 125)
+	contract.Row(t, 126)
 	for _, c := range []struct {
 		answer Answer
 		want   objstore.Outcome
@@ -78,6 +79,7 @@ func TestClassify(t *testing.T) {
 // No status but 412 is ever Exists, and no 2xx and no 5xx but two rows is a proof.
 func TestClassifyClaimsNothingElse(t *testing.T) {
 	contract.Row(t, 125)
+	contract.Row(t, 126)
 	for status := 100; status < 600; status++ {
 		for _, code := range []string{"", "PreconditionFailed", "NoSuchKey", "BlobAlreadyExists", "InternalError"} {
 			got := Classify(Answer{true, status, code}).Outcome

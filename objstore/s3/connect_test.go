@@ -19,6 +19,7 @@ import (
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/objstoretest"
 	"github.com/salvor-io/salvor/objstore/s3"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 func TestCredentialsFromAMountedSecret(t *testing.T) {
@@ -43,6 +44,7 @@ func TestCredentialsFromAMountedSecret(t *testing.T) {
 
 // With credentials given the environment of this process is not asked.
 func TestGivenCredentialsAreNotMixedWithTheEnvironment(t *testing.T) {
+	contract.Row(t, 163)
 	t.Setenv("AWS_ACCESS_KEY_ID", "operator")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "operator")
 	t.Setenv("AWS_PROFILE", "does-not-exist")

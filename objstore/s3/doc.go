@@ -28,8 +28,17 @@
 //
 // # What answers mean
 //
-// classify.go has the table, from status and S3 error code to outcome; a lost
-// answer, and everything that is not in the table, is Unknown. What failed before
-// there was a connection (name, dial, proxy, TLS, credentials) is Retry: not one
-// byte was sent.
+// For a conditional put, by status and code (classify.go is this table):
+//
+//	Created   200
+//	Exists    412
+//	Retry     no connection, no credentials; 409; 429; 503 SlowDown; 401; 403; 404;
+//	          3xx; 400, 405, 411, 413, 414, 417, 431; 501 NotImplemented
+//	Unknown   all else: timeout, reset, 408, 500, 502, 504, every other 503, a 200
+//	          with an error in it or whose end was lost
+//
+// 409 is a conflicting request in flight, and says not who will win; on Azure it is
+// a key that was taken, which is why each provider has a table of its own. SlowDown
+// is S3's own door, nothing came in; any other 503 may come from a proxy whose
+// server had begun.
 package s3

@@ -148,6 +148,7 @@ func TestAPutIsOnePlainRequest(t *testing.T) {
 // Each provider code, as it comes over the wire: the rows of the table in package objstore.
 func TestEachCodeOverTheWire(t *testing.T) {
 	contract.Row(t, 125)
+	contract.Row(t, 126)
 	for _, c := range []struct {
 		status int
 		code   string
@@ -268,6 +269,7 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 
 // A 404 of a proxy in front of nothing is not S3's word that a key is absent.
 func TestAProxys404IsNotAbsence(t *testing.T) {
+	contract.Row(t, 126)
 	s := serve(t, func(_ int, w http.ResponseWriter, _ *http.Request) { http.Error(w, "default backend - 404", 404) })
 	b := open(t, s.options())
 	if _, err := b.Get(t.Context(), "k"); err == nil || errors.Is(err, objstore.ErrNotFound) {

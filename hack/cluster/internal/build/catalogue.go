@@ -103,6 +103,11 @@ var Modules = []Module{
 		Programs: map[string]string{"versitygw": "github.com/versity/versitygw/cmd/versitygw"},
 	},
 	{
+		Dir:      "../tools/fake-gcs-server",
+		Cold:     140 * time.Second,
+		Programs: map[string]string{"fake-gcs-server": "github.com/fsouza/fake-gcs-server"},
+	},
+	{
 		Dir:      "../tools/controller-gen",
 		Cold:     30 * time.Second,
 		Programs: map[string]string{"controller-gen": "sigs.k8s.io/controller-tools/cmd/controller-gen"},
