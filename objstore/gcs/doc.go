@@ -3,7 +3,7 @@
 
 // Package gcs is an object store in a bucket of Google Cloud Storage, over
 // Google's own JSON client (google.golang.org/api/storage/v1) and, for reads, the
-// XML API. Why not over cloud.google.com/go/storage: docs/adr/0003.
+// XML API. Why not over cloud.google.com/go/storage: docs/adr/0007.
 //
 // # One call, one request
 //

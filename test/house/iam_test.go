@@ -19,7 +19,7 @@ import (
 // store and for the operator, which also collects. Nobody deletes what is not here.
 var mayDelete = map[string][]string{
 	"store":    {"readers/", "recovery/", "probe/"},
-	"operator": {"manifest/", "checkpoint/", "boundary/", "readers/", "tables/", "recovery/", "probe/"},
+	"operator": {"manifest/", "checkpoint/", "parts/", "boundary/", "readers/", "tables/", "recovery/", "probe/"},
 }
 
 // layout are the beginnings of the names in a root, from docs/protocol.md.
@@ -37,7 +37,7 @@ func layout(t *testing.T) []string {
 			found = append(found, m[1])
 		}
 	}
-	for _, must := range []string{"store", "manifest/", "checkpoint/", "boundary/", "tables/", "recovery/", "audit/", "probe/"} {
+	for _, must := range []string{"store", "manifest/", "checkpoint/", "parts/", "boundary/", "tables/", "recovery/", "audit/", "probe/"} {
 		if !slices.Contains(found, must) {
 			t.Fatalf("docs/protocol.md: the table of names has %q, and not %s", found, must)
 		}
