@@ -1,0 +1,335 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Bounds is how much of the whole is done.
+type Bounds struct {
+	// Orders is how many orders of a scenario's requests are run at most, RivalOrders
+	// of two recoverers on one state.
+	Orders, RivalOrders int
+	// One of so many states is finished; of those, one of so many has its last
+	// recovery killed too. 1: every one.
+	Share, Third int
+	// RivalShare: on one of so many states two recoverers are let loose.
+	RivalShare int
+}
+
+// Totals is what an exploration came to.
+type Totals struct {
+	// States that were finished and judged, as the bytes differ; Distinct by what
+	// they are, whoever made them.
+	States, Distinct int
+	// Schedules: orders of requests that were run.
+	Schedules int
+	// Windows: durable writes times what can happen at them, of the scenario's
+	// usual course and of each recovery that follows; Crossed: how many of them did happen.
+	Windows, Crossed int
+	// Capped: scenarios and rivalries whose orders were not all run.
+	Capped int
+}
+
+// Add adds b.
+func (a *Totals) Add(b Totals) {
+	a.States, a.Distinct, a.Schedules = a.States+b.States, a.Distinct+b.Distinct, a.Schedules+b.Schedules
+	a.Windows, a.Crossed, a.Capped = a.Windows+b.Windows, a.Crossed+b.Crossed, a.Capped+b.Capped
+}
+
+// Explorer explores one scenario.
+type Explorer struct {
+	Totals
+	// Failed is what was found, as a story; "" if nothing was.
+	Failed string
+
+	t        *testing.T
+	scenario Scenario
+	bounds   Bounds
+	clock    *clock
+	origin   *State
+	reached  map[Digest]bool // states from which recovery was run
+	finished map[Digest]bool
+	distinct map[Digest]bool
+}
+
+// Explore explores a scenario until it finds a breach.
+//
+//	beginning ──▶ every order of the actors' requests ──▶ behind each durable write all die
+//	    │                                                            │
+//	    └──▶ each durable write of each actor ──▶ it dies before,    │
+//	         behind or within it, or its answer is lost, or it lands late
+//	                                                                 ▼
+//	              a recovery, and two at once ──▶ behind each of its durable writes it dies
+//	                                                                 ▼
+//	                                    the last recovery, and all oracles
+func Explore(t *testing.T, s Scenario, b Bounds) *Explorer {
+	t.Helper()
+	x := newExplorer(t, s, b)
+	for _, st := range x.orders(x.origin, Leg{Name: "do"}, s.Actors, b.Orders, len(s.Actors) > 1) {
+		x.reach(st)
+	}
+	dry := x.run(x.origin, Leg{Name: "do"}, s.Actors, &script{}, false)
+	for _, a := range s.Actors {
+		for n := 1; n <= dry.writes[a.Name]; n++ {
+			for _, m := range []Moment{Before, Unacknowledged, Torn, AnswerLost, RequestLost, Late} {
+				x.point(Point{a.Name, n, m})
+			}
+		}
+	}
+	return x
+}
+
+func newExplorer(t *testing.T, s Scenario, b Bounds) *Explorer {
+	x := &Explorer{t: t, scenario: s, bounds: b, clock: &clock{t: epoch}, reached: map[Digest]bool{}, finished: map[Digest]bool{}, distinct: map[Digest]bool{}}
+	x.origin = origin(t, x.clock, s.History)
+	return x
+}
+
+// point crosses one window.
+func (x *Explorer) point(p Point) {
+	leg := Leg{Name: "do", Point: p}
+	res := x.run(x.origin, leg, x.scenario.Actors, &script{}, false)
+	if p.Moment == Torn && !res.fired {
+		return // nothing that can be torn
+	}
+	x.Windows++
+	if res.fired {
+		x.Crossed++
+	}
+	x.reach(res.end)
+}
+
+// run is one run, which may find a breach.
+func (x *Explorer) run(from *State, leg Leg, actors []Actor, c chooser, snaps bool) result {
+	res := run(x.t, x.clock, from, leg, actors, c, snaps)
+	x.check(res.end)
+	return res
+}
+
+// check tells the story of the first breach.
+func (x *Explorer) check(end *State) {
+	if len(end.ledger.Breaches) > 0 && x.Failed == "" {
+		x.Failed = x.tell(end)
+	}
+}
+
+// tell is the story of how a state was reached, and what is wrong with it.
+func (x *Explorer) tell(end *State) string {
+	var b strings.Builder
+	for _, breach := range end.ledger.Breaches {
+		fmt.Fprintf(&b, "%s\n", breach)
+	}
+	path := x.scenario.Name + " > " + end.path()
+	fmt.Fprintf(&b, "to see it again:\n  SIM_REPLAY='%s' go test ./test/sim -run '^TestReplay$' -v\n", path)
+	story, _, err := Replay(x.t, path)
+	if err != nil {
+		return b.String() + err.Error()
+	}
+	return b.String() + story
+}
+
+// orders runs a program in every order of its requests that may matter, and
+// returns the ends and, if snaps, what is there behind each write.
+func (x *Explorer) orders(from *State, leg Leg, actors []Actor, limit int, snaps bool) (states []*State) {
+	seen := map[Digest]bool{}
+	add := func(s *State) {
+		if d := exact(s.disk, s.ledger.promises()+s.waits()); !seen[d] {
+			seen[d] = true
+			states = append(states, s)
+		}
+	}
+	o := &orders{}
+	for n := 0; x.Failed == ""; n++ {
+		if n == limit {
+			x.Capped++
+			break
+		}
+		res := x.run(from, leg, actors, o, snaps)
+		x.Schedules++
+		for _, s := range res.snaps {
+			add(s)
+		}
+		if !o.cut {
+			add(res.end)
+		}
+		if !o.again() {
+			break
+		}
+	}
+	return states
+}
+
+// waits is what is on its way, as a text.
+func (s *State) waits() string {
+	out := ""
+	for _, r := range s.late {
+		out += r.verb.String() + " " + r.key + " "
+	}
+	return out
+}
+
+// reach recovers from a state, unless that was done: once to the end, once up to
+// each of its durable writes, and with two at once.
+func (x *Explorer) reach(s *State) {
+	d := exact(s.disk, s.ledger.promises()+s.waits())
+	if x.reached[d] || x.Failed != "" {
+		return
+	}
+	x.reached[d] = true
+	s.now = epoch.Add(200 * time.Hour) // locks are over, history is old
+	x.finish(s)
+	first := []Actor{Recovers("R8", dead)}
+	if len(s.late) > 0 {
+		for _, end := range x.orders(s, Leg{Name: "recovery"}, first, x.bounds.RivalOrders, true) {
+			x.sample(end)
+		}
+		return
+	}
+	res := x.run(s, Leg{Name: "recovery"}, first, &script{}, true)
+	for _, snap := range res.snaps {
+		x.Windows += 2 // behind this write, which is before the next
+		if x.sample(snap) {
+			x.Crossed += 2
+		}
+	}
+	if x.scenario.Rivals && x.share(d, x.bounds.RivalShare) {
+		for _, end := range x.orders(s, Leg{Name: "rivals"}, rivals, x.bounds.RivalOrders, true) {
+			x.sample(end)
+		}
+	}
+}
+
+var rivals = []Actor{Recovers("R8", dead), Recovers("R9", dead)}
+
+func (x *Explorer) share(d Digest, of int) bool { return int(d[0])%of == 0 }
+
+// sample finishes its share of the states, and says whether this one belongs to it.
+func (x *Explorer) sample(s *State) bool {
+	if !x.share(exact(s.disk, s.ledger.promises()+s.waits()), x.bounds.Share) {
+		return false
+	}
+	x.finish(s)
+	return true
+}
+
+// finish judges a state, unless that was done.
+func (x *Explorer) finish(s *State) {
+	if x.Failed != "" {
+		return
+	}
+	d := exact(s.disk, s.ledger.promises()+s.waits())
+	if x.finished[d] {
+		return
+	}
+	x.finished[d] = true
+	x.States++
+	x.distinct[distinct(s.disk, s.ledger.promises()+s.waits())] = true
+	x.Distinct = len(x.distinct)
+	s.now = epoch.Add(200 * time.Hour)
+	third := x.share(d, x.bounds.Third) && s.leg.Name != "do"
+	writes := 0
+	res := x.run(s, Leg{Name: "end"}, []Actor{theEnd(func(p *Process) { writes = p.writes })}, &script{}, third)
+	if !third {
+		return
+	}
+	for _, snap := range res.snaps[:min(writes, len(res.snaps))] {
+		if x.Failed == "" && !x.finished[exact(snap.disk, snap.ledger.promises()+snap.waits())] {
+			snap.leg.Name = "end"
+			x.last(snap)
+		}
+	}
+}
+
+// last finishes a state whose last recovery was killed.
+func (x *Explorer) last(s *State) {
+	d := exact(s.disk, s.ledger.promises()+s.waits())
+	x.finished[d] = true
+	x.States++
+	x.distinct[distinct(s.disk, s.ledger.promises()+s.waits())] = true
+	x.Distinct = len(x.distinct)
+	x.run(s, Leg{Name: "end2"}, []Actor{{"E2", theEnd(func(*Process) {}).Work}}, &script{}, false)
+}
+
+// theEnd is the judge.
+func theEnd(recovered func(p *Process)) Actor {
+	return Actor{"E1", func(ctx context.Context, p *Process) {
+		(&judge{p, p.w.ledger}).finish(ctx, func() { recovered(p) })
+	}}
+}
+
+// Replay runs a path again and tells its story: the name of the scenario, and the
+// legs, as a failure prints them.
+func Replay(t *testing.T, path string) (story string, breaches []Breach, err error) {
+	t.Helper()
+	parts := strings.Split(path, " > ")
+	var b strings.Builder
+	for _, s := range Scenarios() {
+		if s.Name != parts[0] {
+			continue
+		}
+		clk := &clock{t: epoch}
+		at := origin(t, clk, s.History)
+		for _, text := range parts[1:] {
+			leg, err := ParseLeg(text)
+			if err != nil {
+				return "", nil, err
+			}
+			res := replayLeg(t, clk, s, at, leg)
+			fmt.Fprintf(&b, "%s\n", leg.Name)
+			trace := res.trace
+			if at = res.end; leg.Stop > 0 {
+				if len(res.snaps) == 0 {
+					return "", nil, fmt.Errorf("%s: there is no write %d", leg.Name, leg.Stop)
+				}
+				at, trace = res.snaps[0], trace.upTo(leg.Stop)
+			}
+			b.WriteString(trace.String())
+			if leg.Stop > 0 {
+				b.WriteString("       ** everybody dies\n")
+			}
+			at.now = epoch.Add(200 * time.Hour)
+		}
+		for _, breach := range at.ledger.Breaches {
+			fmt.Fprintf(&b, "  ==>  %s\n", breach)
+		}
+		return b.String(), at.ledger.Breaches, nil
+	}
+	return "", nil, fmt.Errorf("there is no scenario %q", parts[0])
+}
+
+func replayLeg(t *testing.T, clk *clock, s Scenario, at *State, leg Leg) result {
+	t.Helper()
+	actors := map[string][]Actor{
+		"do": s.Actors, "recovery": {Recovers("R8", dead)}, "rivals": rivals,
+		"end": {theEnd(func(*Process) {})}, "end2": {{"E2", theEnd(func(*Process) {}).Work}},
+	}[leg.Name]
+	return run(t, clk, at, leg, actors, &script{order: leg.Order}, leg.Stop > 0)
+}
+
+// upTo is the story up to its n-th durable write that took effect.
+func (s Story) upTo(n int) Story {
+	for i, step := range s {
+		if step.Verb.Durable() && (step.Fate == Arrives || step.Fate == LosesAnswer) {
+			if n--; n == 0 {
+				return s[:i+1]
+			}
+		}
+	}
+	return s
+}
+
+// String reads like "812 distinct states (950 by bytes), 40 schedules, windows crossed 120 of 120".
+func (a Totals) String() string {
+	s := fmt.Sprintf("%d distinct states (%d by bytes), %d schedules, windows crossed %d of %d", a.Distinct, a.States, a.Schedules, a.Crossed, a.Windows)
+	if a.Capped > 0 {
+		s += fmt.Sprintf(", orders capped %d times", a.Capped)
+	}
+	return s
+}
