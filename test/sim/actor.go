@@ -97,8 +97,8 @@ func WritesAtOnce(name, id string, wishes ...Wish) Actor {
 		if err != nil {
 			return
 		}
-		for _, w := range wishes {
-			go p.wish(ctx, wr, w)
+		for i, w := range wishes {
+			go p.wish(context.WithValue(ctx, threadKey{}, i+1), wr, w)
 		}
 	}}
 }
@@ -269,7 +269,7 @@ func Freezes(name string) Actor {
 			return
 		}
 		by := manifest.Publisher{Role: manifest.RoleOperator, Process: p.ID()}
-		lock := manifest.Lock{Owner: name, Reason: "maintenance", Since: epoch, Until: epoch.Add(100 * time.Hour)}
+		lock := manifest.Lock{Owner: name, Reason: "maintenance", Since: p.Now(), Until: p.Now().Add(2 * time.Hour)}
 		for _, mode := range []manifest.LockMode{manifest.Draining, manifest.Frozen} {
 			lock.Mode = mode
 			if _, err := s.Lock(ctx, by, lock); err != nil {

@@ -34,8 +34,8 @@ func word(err error) string {
 }
 
 // Get implements objstore.Bucket.
-func (b *bucket) Get(_ context.Context, key string) (o objstore.Object, err error) {
-	if lost := b.p.ask(fault.Get, key, nil, func(_ *request, d *mem.Bucket) string {
+func (b *bucket) Get(ctx context.Context, key string) (o objstore.Object, err error) {
+	if lost := b.p.ask(ctx, fault.Get, key, nil, func(_ *request, d *mem.Bucket) string {
 		o, err = d.Get(always, key)
 		return word(err)
 	}); lost != nil {
@@ -45,8 +45,8 @@ func (b *bucket) Get(_ context.Context, key string) (o objstore.Object, err erro
 }
 
 // GetRange implements objstore.Bucket.
-func (b *bucket) GetRange(_ context.Context, key string, off, n int64) (body []byte, err error) {
-	if lost := b.p.ask(fault.GetRange, key, nil, func(_ *request, d *mem.Bucket) string {
+func (b *bucket) GetRange(ctx context.Context, key string, off, n int64) (body []byte, err error) {
+	if lost := b.p.ask(ctx, fault.GetRange, key, nil, func(_ *request, d *mem.Bucket) string {
 		body, err = d.GetRange(always, key, off, n)
 		return word(err)
 	}); lost != nil {
@@ -56,11 +56,11 @@ func (b *bucket) GetRange(_ context.Context, key string, off, n int64) (body []b
 }
 
 // List implements objstore.Bucket. One request reads all that its caller takes.
-func (b *bucket) List(_ context.Context, prefix, after string) iter.Seq2[objstore.Entry, error] {
+func (b *bucket) List(ctx context.Context, prefix, after string) iter.Seq2[objstore.Entry, error] {
 	return func(yield func(objstore.Entry, error) bool) {
 		var page []objstore.Entry
 		var failed error
-		if lost := b.p.ask(fault.List, prefix, nil, func(_ *request, d *mem.Bucket) string {
+		if lost := b.p.ask(ctx, fault.List, prefix, nil, func(_ *request, d *mem.Bucket) string {
 			var names []string
 			for e, err := range d.List(always, prefix, after) {
 				if failed = err; err != nil {
@@ -84,11 +84,11 @@ func (b *bucket) List(_ context.Context, prefix, after string) iter.Seq2[objstor
 }
 
 // PutIfAbsent implements objstore.Bucket.
-func (b *bucket) PutIfAbsent(_ context.Context, key string, body []byte, attempt string) (objstore.PutResult, error) {
+func (b *bucket) PutIfAbsent(ctx context.Context, key string, body []byte, attempt string) (objstore.PutResult, error) {
 	// These belong to the request, which may land after its client has left.
 	var r objstore.PutResult
 	var err error
-	if lost := b.p.ask(fault.PutIfAbsent, key, slices.Clone(body), func(q *request, d *mem.Bucket) string {
+	if lost := b.p.ask(ctx, fault.PutIfAbsent, key, slices.Clone(body), func(q *request, d *mem.Bucket) string {
 		if r, err = d.PutIfAbsent(always, key, q.body, attempt); r.Outcome == objstore.Created {
 			q.by.w.created(q.by, key, q.body)
 		}
@@ -100,9 +100,9 @@ func (b *bucket) PutIfAbsent(_ context.Context, key string, body []byte, attempt
 }
 
 // Delete implements objstore.Bucket.
-func (b *bucket) Delete(_ context.Context, key string) error {
+func (b *bucket) Delete(ctx context.Context, key string) error {
 	var err error
-	if lost := b.p.ask(fault.Delete, key, nil, func(q *request, d *mem.Bucket) string {
+	if lost := b.p.ask(ctx, fault.Delete, key, nil, func(q *request, d *mem.Bucket) string {
 		_, there := d.Get(always, key)
 		if err = d.Delete(always, key); there == nil && err == nil {
 			q.by.w.deleted(q.by, key)

@@ -21,6 +21,7 @@ type Chances struct {
 	Favour float64
 
 	last string
+	seed uint64
 }
 
 // next implements chooser.

@@ -14,7 +14,8 @@ import (
 // Bounds is how much of the whole is done.
 type Bounds struct {
 	// Orders is how many orders of a scenario's requests are run at most, RivalOrders
-	// of two recoverers on one state.
+	// of two recoverers on one state. Where that was not all of them, as many again are
+	// run in an order of chance, so that what is not seen is nowhere in particular.
 	Orders, RivalOrders int
 	// One of so many states is finished; of those, one of so many has its last
 	// recovery killed too. 1: every one.
@@ -149,6 +150,7 @@ func (x *Explorer) orders(from *State, leg Leg, actors []Actor, limit int, snaps
 	for n := 0; x.Failed == ""; n++ {
 		if n == limit {
 			x.Capped++
+			x.dice(from, leg, actors, limit, snaps, add)
 			break
 		}
 		res := x.run(from, leg, actors, o, snaps)
@@ -164,6 +166,22 @@ func (x *Explorer) orders(from *State, leg Leg, actors []Actor, limit int, snaps
 		}
 	}
 	return states
+}
+
+// dice runs a program in orders of chance: everybody has a rank, whoever has the
+// highest goes on, and a few times in a run somebody loses it (probabilistic
+// concurrency testing, after Burckhardt and others).
+func (x *Explorer) dice(from *State, leg Leg, actors []Actor, runs int, snaps bool, add func(*State)) {
+	for seed := range runs {
+		if x.Failed != "" {
+			return
+		}
+		res := x.run(from, leg, actors, newRanks(uint64(seed)), snaps)
+		x.Schedules++
+		for _, s := range append(res.snaps, res.end) {
+			add(s)
+		}
+	}
 }
 
 // waits is what is on its way, as a text.

@@ -6,6 +6,7 @@ package sim_test
 import (
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,25 +20,31 @@ import (
 func TestExplore(t *testing.T) {
 	contract.Row(t, 71, 75, 81, 99, 154, 161, 167)
 	b := sim.Bounds{
-		Orders:      contract.Scale(t, "orders of a scenario at most", 12, 3000),
-		RivalOrders: contract.Scale(t, "orders of two recoverers at most", 25, 1000),
+		Orders:      contract.Scale(t, "orders of a scenario at most", 12, 300),
+		RivalOrders: contract.Scale(t, "orders of two recoverers at most", 25, 100),
 		Share:       contract.Scale(t, "states not finished for one that is", 4, 1),
 		Third:       contract.Scale(t, "recoveries not killed a third time for one that is", 64, 8),
 		RivalShare:  contract.Scale(t, "states without rivals for one with", 4, 1),
 	}
 	var all sim.Totals
+	var mu sync.Mutex
 	began := time.Now()
-	for _, s := range sim.Scenarios() {
-		t.Run(strings.ReplaceAll(s.Name, ",", ""), func(t *testing.T) {
-			began := time.Now()
-			x := sim.Explore(t, s, b)
-			if x.Failed != "" {
-				t.Fatal(x.Failed)
-			}
-			all.Add(x.Totals)
-			t.Logf("%s in %.1f s", x.Totals, time.Since(began).Seconds())
-		})
-	}
+	t.Run("of", func(t *testing.T) {
+		for _, s := range sim.Scenarios() {
+			t.Run(strings.ReplaceAll(s.Name, ",", ""), func(t *testing.T) {
+				t.Parallel()
+				began := time.Now()
+				x := sim.Explore(t, s, b)
+				if x.Failed != "" {
+					t.Fatal(x.Failed)
+				}
+				t.Logf("%s in %.1f s", x.Totals, time.Since(began).Seconds())
+				mu.Lock()
+				defer mu.Unlock()
+				all.Add(x.Totals)
+			})
+		}
+	})
 	contract.Count(t, "states", all.Distinct)
 	contract.Count(t, "schedules", all.Schedules)
 	contract.Count(t, "windows", all.Windows)

@@ -86,7 +86,8 @@ func (j *judge) manifestEqualsWhatWasDecided(ctx context.Context) {
 	if (st.Lock == nil) != (j.l.lock == nil) {
 		j.l.breach("TheManifestEqualsWhatWasDecided", "a reader sees lock %+v, decided is %+v", st.Lock, j.l.lock)
 	}
-	for t, pin := range st.Tables { // and can read it
+	for _, t := range slices.Sorted(maps.Keys(st.Tables)) { // and can read it
+		pin := st.Tables[t]
 		key := manifest.TableKey(t, pin.Number, pin.Operation)
 		if o, err := j.p.Bucket().Get(ctx, key); err != nil || digestOf(o) != pin.Digest {
 			j.l.breach("AReaderFindsWhatIsNamed", "%s: %v", short(key), err)

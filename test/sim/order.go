@@ -208,39 +208,10 @@ func (o *orders) note(at int, p string, ops []op, h []bool, i, j int) {
 // path is the order of the run, for replay.
 func (o *orders) path() []string {
 	var out []string
-	for _, n := range o.nodes {
+	for _, n := range o.nodes[:o.depth] {
 		if n.taken != "" {
 			out = append(out, n.taken)
 		}
 	}
 	return out
-}
-
-// script is a chooser that follows an order and then goes on as usual.
-type script struct {
-	order []string
-	last  string
-}
-
-func (s *script) next(_ *World, parked []*request) (int, Fate) {
-	pick, rank := 0, -1
-	for i, r := range parked {
-		c, score := r.by.Name, 0
-		switch {
-		case len(s.order) > 0 && s.order[0] == c:
-			score = 4
-		case r.verb != 0 && c == s.last:
-			score = 2
-		case r.verb != 0:
-			score = 1
-		}
-		if score > rank {
-			pick, rank = i, score
-		}
-	}
-	s.last = parked[pick].by.Name
-	if len(s.order) > 0 {
-		s.order = s.order[1:]
-	}
-	return pick, Arrives
 }

@@ -112,7 +112,7 @@ func (p *Process) Now() time.Time {
 
 // Sleep is Options.Sleep: others may go on meanwhile.
 func (p *Process) Sleep(ctx context.Context, d time.Duration) error {
-	r := &request{by: p}
+	r := &request{by: p, thread: thread(ctx)}
 	if p.w.patient {
 		r.until = p.w.Now().Add(d)
 	}
@@ -133,8 +133,8 @@ func (w *World) Sleep(client string) func(context.Context, time.Duration) error 
 }
 
 // ask makes one request. An error means that nothing is known of it.
-func (p *Process) ask(verb fault.Verb, key string, body []byte, do func(r *request, d *mem.Bucket) string) error {
-	r := &request{by: p, verb: verb, key: key, body: body}
+func (p *Process) ask(ctx context.Context, verb fault.Verb, key string, body []byte, do func(r *request, d *mem.Bucket) string) error {
+	r := &request{by: p, thread: thread(ctx), verb: verb, key: key, body: body}
 	r.do = func(d *mem.Bucket) string { return do(r, d) }
 	err := p.w.park(r)
 	if err == nil && p.Dead() {
@@ -176,4 +176,12 @@ func (p *Process) reaches(r *request, f *Fate) Moment {
 		return p.point.Moment
 	}
 	return 0
+}
+
+// threadKey is where a context says which thread of its process it is of.
+type threadKey struct{}
+
+func thread(ctx context.Context) int {
+	n, _ := ctx.Value(threadKey{}).(int)
+	return n
 }

@@ -6,6 +6,8 @@ package sim
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -130,6 +132,9 @@ func run(t *testing.T, clk *clock, from *State, leg Leg, actors []Actor, c choos
 		defer cancel()
 		clk.set(from.now)
 		w := newWorld(c, clk, from.disk.Clone())
+		if seeded, ok := c.(*Chances); ok {
+			w.patient, w.rng = true, rand.New(rand.NewPCG(seeded.seed, 0x51d))
+		}
 		w.ledger = from.ledger.clone()
 		for _, r := range from.late {
 			late := *r
@@ -141,9 +146,7 @@ func run(t *testing.T, clk *clock, from *State, leg Leg, actors []Actor, c choos
 			if n++; snaps && (leg.Stop == 0 || n == leg.Stop) {
 				at := leg
 				if at.Stop = n; at.Order == nil {
-					if o, ok := c.(*orders); ok {
-						at.Order = o.path()[:o.depth]
-					}
+					at.Order = ordered(c)
 				}
 				res.snaps = append(res.snaps, &State{disk: w.Disk.Clone(), ledger: w.ledger.clone(), late: w.onTheWay(), now: clk.now(), from: from, leg: at})
 			}
@@ -165,12 +168,23 @@ func run(t *testing.T, clk *clock, from *State, leg Leg, actors []Actor, c choos
 			w.ledger.breach("EveryRunEnds", "%d requests and no end", len(w.trace))
 		}
 		at := leg
-		if o, ok := c.(*orders); ok && at.Order == nil {
-			at.Order = o.path()
+		if at.Order == nil {
+			at.Order = ordered(c)
 		}
 		res.end = &State{disk: w.Disk, ledger: w.ledger, late: w.onTheWay(), now: clk.now(), from: from, leg: at}
 	})
 	return res
+}
+
+// ordered is the order that a chooser has chosen so far; nil when it was the usual one.
+func ordered(c chooser) []string {
+	switch c := c.(type) {
+	case *orders:
+		return c.path()
+	case *ranks:
+		return slices.Clone(c.path)
+	}
+	return nil
 }
 
 // onTheWay is what has left its client and has not landed.

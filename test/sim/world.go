@@ -80,6 +80,7 @@ const (
 // request is where a process stands. Without a verb it sleeps.
 type request struct {
 	by     *Process
+	thread int // of the process
 	verb   fault.Verb
 	key    string
 	body   []byte // of a put
@@ -180,7 +181,7 @@ func (w *World) schedule() {
 			return
 		}
 		slices.SortFunc(w.parked, func(a, b *request) int {
-			return cmp.Or(strings.Compare(a.by.Name, b.by.Name), cmp.Compare(a.verb, b.verb), strings.Compare(a.key, b.key), cmp.Compare(a.seq, b.seq))
+			return cmp.Or(strings.Compare(a.by.Name, b.by.Name), cmp.Compare(a.thread, b.thread), cmp.Compare(a.verb, b.verb), strings.Compare(a.key, b.key), cmp.Compare(a.seq, b.seq))
 		})
 		i, fate := w.chooser.next(w, w.parked)
 		if i < 0 {
