@@ -232,6 +232,11 @@ func (p *Process) pass(ctx context.Context, r *recovery.Recoverer, a recovery.Au
 		if err = errors.Join(err, e); e == nil && !rep.Complete {
 			left++
 		}
+		if l := p.w.ledger; l != nil && rep.Verdict.Decision == recovery.Refuse { // nothing here is damaged
+			p.w.mu.Lock()
+			l.breach("NothingSoundIsRefused", "%s refuses %s: %s", p.Name, rep.Operation, rep.Verdict.Message)
+			p.w.mu.Unlock()
+		}
 	}
 	return left, err
 }

@@ -6,6 +6,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -26,9 +27,11 @@ type Bounds struct {
 
 // Totals is what an exploration came to.
 type Totals struct {
-	// States that were finished and judged, as the bytes differ; Distinct by what
-	// they are, whoever made them.
-	States, Distinct int
+	// Seen are the distinct states that were finished and judged: by what they are,
+	// whoever made them.
+	Seen map[Digest]bool
+	// States counts them as their bytes differ.
+	States int
 	// Schedules: orders of requests that were run.
 	Schedules int
 	// Windows: durable writes times what can happen at them, of the scenario's
@@ -40,7 +43,11 @@ type Totals struct {
 
 // Add adds b.
 func (a *Totals) Add(b Totals) {
-	a.States, a.Distinct, a.Schedules = a.States+b.States, a.Distinct+b.Distinct, a.Schedules+b.Schedules
+	if a.Seen == nil {
+		a.Seen = map[Digest]bool{}
+	}
+	maps.Copy(a.Seen, b.Seen)
+	a.States, a.Schedules = a.States+b.States, a.Schedules+b.Schedules
 	a.Windows, a.Crossed, a.Capped = a.Windows+b.Windows, a.Crossed+b.Crossed, a.Capped+b.Capped
 }
 
@@ -57,7 +64,6 @@ type Explorer struct {
 	origin   *State
 	reached  map[Digest]bool // states from which recovery was run
 	finished map[Digest]bool
-	distinct map[Digest]bool
 }
 
 // Explore explores a scenario until it finds a breach.
@@ -88,7 +94,7 @@ func Explore(t *testing.T, s Scenario, b Bounds) *Explorer {
 }
 
 func newExplorer(t *testing.T, s Scenario, b Bounds) *Explorer {
-	x := &Explorer{t: t, scenario: s, bounds: b, clock: &clock{t: epoch}, reached: map[Digest]bool{}, finished: map[Digest]bool{}, distinct: map[Digest]bool{}}
+	x := &Explorer{t: t, scenario: s, bounds: b, clock: &clock{t: epoch}, reached: map[Digest]bool{}, finished: map[Digest]bool{}, Totals: Totals{Seen: map[Digest]bool{}}}
 	x.origin = origin(t, x.clock, s.History)
 	return x
 }
@@ -248,8 +254,7 @@ func (x *Explorer) finish(s *State) {
 	}
 	x.finished[d] = true
 	x.States++
-	x.distinct[distinct(s.disk, s.ledger.promises()+s.waits())] = true
-	x.Distinct = len(x.distinct)
+	x.Seen[distinct(s.disk, s.ledger.promises()+s.waits())] = true
 	s.now = epoch.Add(200 * time.Hour)
 	third := x.share(d, x.bounds.Third) && s.leg.Name != "do"
 	writes := 0
@@ -270,8 +275,7 @@ func (x *Explorer) last(s *State) {
 	d := exact(s.disk, s.ledger.promises()+s.waits())
 	x.finished[d] = true
 	x.States++
-	x.distinct[distinct(s.disk, s.ledger.promises()+s.waits())] = true
-	x.Distinct = len(x.distinct)
+	x.Seen[distinct(s.disk, s.ledger.promises()+s.waits())] = true
 	x.run(s, Leg{Name: "end2"}, []Actor{{"E2", theEnd(func(*Process) {}).Work}}, &script{}, false)
 }
 
@@ -345,7 +349,7 @@ func (s Story) upTo(n int) Story {
 
 // String reads like "812 distinct states (950 by bytes), 40 schedules, windows crossed 120 of 120".
 func (a Totals) String() string {
-	s := fmt.Sprintf("%d distinct states (%d by bytes), %d schedules, windows crossed %d of %d", a.Distinct, a.States, a.Schedules, a.Crossed, a.Windows)
+	s := fmt.Sprintf("%d distinct states (%d by bytes), %d schedules, windows crossed %d of %d", len(a.Seen), a.States, a.Schedules, a.Crossed, a.Windows)
 	if a.Capped > 0 {
 		s += fmt.Sprintf(", orders capped %d times", a.Capped)
 	}

@@ -20,10 +20,10 @@ import (
 func TestExplore(t *testing.T) {
 	contract.Row(t, 71, 75, 81, 99, 154, 161, 167)
 	b := sim.Bounds{
-		Orders:      contract.Scale(t, "orders of a scenario at most", 12, 300),
-		RivalOrders: contract.Scale(t, "orders of two recoverers at most", 25, 100),
+		Orders:      contract.Scale(t, "orders of a scenario at most", 12, 1500),
+		RivalOrders: contract.Scale(t, "orders of two recoverers at most", 25, 400),
 		Share:       contract.Scale(t, "states not finished for one that is", 4, 1),
-		Third:       contract.Scale(t, "recoveries not killed a third time for one that is", 64, 8),
+		Third:       contract.Scale(t, "recoveries not killed a third time for one that is", 64, 2),
 		RivalShare:  contract.Scale(t, "states without rivals for one with", 4, 1),
 	}
 	var all sim.Totals
@@ -45,7 +45,7 @@ func TestExplore(t *testing.T) {
 			})
 		}
 	})
-	contract.Count(t, "states", all.Distinct)
+	contract.Count(t, "states", len(all.Seen))
 	contract.Count(t, "schedules", all.Schedules)
 	contract.Count(t, "windows", all.Windows)
 	contract.Count(t, "windows crossed", all.Crossed)

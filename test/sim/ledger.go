@@ -180,6 +180,8 @@ func (l *Ledger) deleted(d *mem.Bucket, by, key string) {
 		switch {
 		case o.outcome == "" && o.plan != nil && o.plan.Base >= l.low:
 			l.breach("OutcomeBeforeCleanUp", "%s deleted the intent of %s, which nobody decided", by, op)
+		case o.outcome == "" && o.plan != nil && (o.confirmed || l.applied(d, o)):
+			l.breach("OnlyWhatDidNothingIsDiscarded", "%s discarded %s, which has effects", by, op)
 		case o.outcome != "" && o.by.Role == manifest.RoleRecovery && !recorded(d, op):
 			l.breach("AuditBeforeCleanUp", "%s deleted the intent of %s, which recovery decided, before there was a row", by, op)
 		}
@@ -204,6 +206,16 @@ func (l *Ledger) deleted(d *mem.Bucket, by, key string) {
 	case strings.HasPrefix(key, "audit/"), key == manifest.IdentityKey:
 		l.breach("TheTrailIsKept", "%s deleted %s", by, short(key))
 	}
+}
+
+// applied reports whether an effect of o is there.
+func (l *Ledger) applied(d *mem.Bucket, o operation) bool {
+	for _, t := range o.plan.Tables {
+		if !t.Drop && there(d, t.Object(o.plan.Operation)) {
+			return true
+		}
+	}
+	return false
 }
 
 // recorded reports whether the trail has a row of op.

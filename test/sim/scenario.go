@@ -27,6 +27,7 @@ func Scenarios() []Scenario {
 	tombstone := Wish{Name: "tombstone", Tables: []Content{{Table: "a", Text: "new"}, {Table: "b"}, {Table: "c", Text: "new"}}}
 	load := Wish{Name: "load", Kind: recovery.KindLoad, Tables: []Content{{Table: "a", Text: "new"}, {Table: "b", Text: "new"}}}
 	fails := Wish{Name: "fails", Tables: []Content{{Table: "a", Text: "new"}, {Table: "b", Fails: true}}}
+	drops := Wish{Name: "drops", Tables: []Content{{Table: "a", Text: "new"}, {Table: "b"}}}
 	return []Scenario{
 		{Name: "one table", History: 1, Rivals: true, Actors: []Actor{Writes("W1", "w", wish("one", "a"))}},
 		{Name: "three tables", History: 1, Rivals: true, Actors: []Actor{Writes("W1", "w", three)}},
@@ -41,6 +42,8 @@ func Scenarios() []Scenario {
 		{Name: "superseded", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("W2", "w", wish("two", "a"))}},
 		{Name: "two writers of one table", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("V1", "v", wish("two", "a"))}},
 		{Name: "two writers of two tables", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("V1", "v", wish("two", "b"))}},
+		{Name: "a drop beside a writer", History: 1, Actors: []Actor{Writes("W1", "w", drops), Writes("V1", "v", wish("two", "b"))}},
+		{Name: "two in a row, fenced by mistake", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a"), wish("two", "a")), Recovers("R1", dead)}},
 		{Name: "a freeze inside", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Freezes("M1")}},
 		{Name: "a freeze and a recovery inside", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Freezes("M1"), Recovers("R1", dead)}},
 		{Name: "a collection inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1")}},
