@@ -59,6 +59,8 @@ type Process struct {
 	w     *World
 	point Point
 	dead  bool // under w.mu
+	// onDeath ends what the process has beside its bucket. May be nil.
+	onDeath func()
 
 	mu     sync.Mutex
 	ids    int
@@ -90,6 +92,16 @@ func (p *Process) Dead() bool {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	return p.dead || p.w.over
+}
+
+// die ends the process.
+func (p *Process) die() {
+	p.w.mu.Lock()
+	p.dead = true
+	p.w.mu.Unlock()
+	if p.onDeath != nil {
+		p.onDeath()
+	}
 }
 
 // ID is the process's own id.

@@ -125,7 +125,7 @@ type result struct {
 const most = 4000
 
 // run lets actors loose on a state. snaps: keep a copy behind every durable write.
-func run(t *testing.T, clk *clock, from *State, leg Leg, actors []Actor, c chooser, snaps bool) (res result) {
+func run(t *testing.T, clk *clock, from *State, leg Leg, actors []Actor, c chooser, snaps bool, with ...func(*World)) (res result) {
 	t.Helper()
 	synctest.Test(t, func(*testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -150,6 +150,9 @@ func run(t *testing.T, clk *clock, from *State, leg Leg, actors []Actor, c choos
 				}
 				res.snaps = append(res.snaps, &State{disk: w.Disk.Clone(), ledger: w.ledger.clone(), late: w.onTheWay(), now: clk.now(), from: from, leg: at})
 			}
+		}
+		for _, f := range with {
+			f(w)
 		}
 		for _, a := range actors {
 			p := w.Process(a.Name)

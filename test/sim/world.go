@@ -241,9 +241,7 @@ func (w *World) step(r *request, fate Fate) {
 	switch {
 	case r.answer == nil:
 	case end != 0: // it has died: bury lets its client go
-		w.mu.Lock()
-		r.by.dead = true
-		w.mu.Unlock()
+		r.by.die()
 		close(r.answer)
 	case fate != Arrives:
 		r.answer <- fmt.Errorf("%s %s: %w", r.verb, r.key, ErrLost)
