@@ -70,7 +70,7 @@ func (p *Process) collectOptions() manifest.CollectOptions {
 func Trims(name string) Actor {
 	return Actor{name, func(ctx context.Context, p *Process) {
 		if r, _, err := p.recoverer(ctx); err == nil {
-			_ = r.Trim(ctx, 1)
+			_ = r.Trim(ctx, 0)
 		}
 	}}
 }

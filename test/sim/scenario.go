@@ -40,6 +40,7 @@ func Scenarios() []Scenario {
 		{Name: "fenced by mistake", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Recovers("R1", dead)}},
 		{Name: "three tables, fenced by mistake", History: 1, Actors: []Actor{Writes("W1", "w", three), Recovers("R1", dead)}},
 		{Name: "superseded", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("W2", "w", wish("two", "a"))}},
+		{Name: "superseded and recovered", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("W2", "w"), Recovers("R1", dead)}},
 		{Name: "two writers of one table", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("V1", "v", wish("two", "a"))}},
 		{Name: "two writers of two tables", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("V1", "v", wish("two", "b"))}},
 		{Name: "a drop beside a writer", History: 1, Actors: []Actor{Writes("W1", "w", drops), Writes("V1", "v", wish("two", "b"))}},
@@ -49,7 +50,7 @@ func Scenarios() []Scenario {
 		{Name: "a collection inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1")}},
 		{Name: "two collections inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1"), Collects("C2")}},
 		{Name: "a collection and a recovery inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1"), Recovers("R1", dead)}},
-		{Name: "a trim inside", History: 3, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Trims("T1")}},
+		{Name: "a trim beside two writers", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("V1", "v", wish("two", "b")), Trims("T1")}},
 		{Name: "a trim and a recovery inside", History: 3, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Trims("T1"), Recovers("R1", dead)}},
 	}
 }
