@@ -18,9 +18,9 @@ import (
 // and so is every durable write of the recovery that follows; requests of those
 // that work at the same time come in every order.
 func TestExplore(t *testing.T) {
-	contract.Row(t, 71, 75, 81, 99, 154, 161, 167)
+	contract.Row(t, 71, 72, 74, 75, 76, 81, 99, 125, 129, 153, 154, 159, 161)
 	b := sim.Bounds{
-		Orders:      contract.Scale(t, "orders of a scenario at most", 12, 1500),
+		Orders:      contract.Scale(t, "orders of a scenario at most", 12, 800),
 		RivalOrders: contract.Scale(t, "orders of two recoverers at most", 25, 400),
 		Share:       contract.Scale(t, "states not finished for one that is", 4, 1),
 		Third:       contract.Scale(t, "recoveries not killed a third time for one that is", 64, 2),

@@ -15,7 +15,7 @@ import (
 // its disk and of its bucket, with the power or without, and so does the recovery;
 // the next pod has everything that was acknowledged, and no half of anything.
 func TestExplorePods(t *testing.T) {
-	contract.Row(t, 71, 99, 167)
+	contract.Row(t, 71, 99, 153)
 	began := time.Now()
 	x := sim.ExplorePods(t, contract.Scale(t, "second deaths left out for one that is not", 1<<20, 16))
 	if x.Failed != "" {
