@@ -37,9 +37,8 @@
 //
 // Of the orders of requests, those that differ only in requests that commute are
 // one (dynamic partial-order reduction with sleep sets). Where there are more of
-// them than [Bounds] allows, the totals say "capped", and as many again are run in
-// an order of chance. Two threads of one process are scheduled as one, by their
-// numbers, in the explorer's orders; the simulation takes them as they come.
+// them than [Bounds] allows, the totals say "capped", and every order is run in which
+// somebody loses its turn at most twice.
 //
 // # The simulation
 //

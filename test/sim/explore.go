@@ -14,9 +14,9 @@ import (
 // Bounds is how much of the whole is done.
 type Bounds struct {
 	// Orders is how many orders of a scenario's requests are run at most, RivalOrders
-	// of two recoverers on one state. Where that was not all of them, as many again are
-	// run in an order of chance, so that what is not seen is nowhere in particular.
-	Orders, RivalOrders int
+	// of two recoverers on one state. Where that was not all of them, every order is run
+	// in which somebody loses its turn at most twice; one of Turns of them.
+	Orders, RivalOrders, Turns int
 	// One of so many states is finished; of those, one of so many has its last
 	// recovery killed too. 1: every one.
 	Share, Third int
@@ -78,7 +78,7 @@ type Explorer struct {
 func Explore(t *testing.T, s Scenario, b Bounds) *Explorer {
 	t.Helper()
 	x := newExplorer(t, s, b)
-	for _, st := range x.orders(x.origin, Leg{Name: "do"}, s.Actors, b.Orders, len(s.Actors) > 1) {
+	for _, st := range x.orders(x.origin, Leg{Name: "do"}, s.Actors, b.Orders, true) {
 		x.reach(st)
 	}
 	dry := x.run(x.origin, Leg{Name: "do"}, s.Actors, &script{}, false)
@@ -136,14 +136,14 @@ func (x *Explorer) orders(from *State, leg Leg, actors []Actor, limit int, snaps
 			states = append(states, s)
 		}
 	}
-	o := &orders{}
+	o, res := &orders{}, result{}
 	for n := 0; x.Failed == ""; n++ {
 		if n == limit {
 			x.Capped++
-			x.dice(from, leg, actors, limit, snaps, add)
+			x.turns(from, leg, actors, len(res.trace), snaps, add)
 			break
 		}
-		res := x.run(from, leg, actors, o, snaps)
+		res = x.run(from, leg, actors, o, snaps)
 		x.Schedules++
 		for _, s := range res.snaps {
 			add(s)
@@ -158,15 +158,15 @@ func (x *Explorer) orders(from *State, leg Leg, actors []Actor, limit int, snaps
 	return states
 }
 
-// dice runs a program in orders of chance: everybody has a rank, whoever has the
-// highest goes on, and a few times in a run somebody loses it (probabilistic
-// concurrency testing, after Burckhardt and others).
-func (x *Explorer) dice(from *State, leg Leg, actors []Actor, runs int, snaps bool, add func(*State)) {
-	for seed := range runs {
-		if x.Failed != "" {
-			return
+// turns runs a program in every order in which somebody loses its turn twice at
+// most; of those, one of so many as the bounds say.
+func (x *Explorer) turns(from *State, leg Leg, actors []Actor, steps int, snaps bool, add func(*State)) {
+	n := 0
+	for c := range few(len(actors), steps) {
+		if n++; x.Failed != "" || n%x.bounds.Turns != 0 {
+			continue
 		}
-		res := x.run(from, leg, actors, newRanks(uint64(seed)), snaps)
+		res := x.run(from, leg, actors, c, snaps)
 		x.Schedules++
 		for _, s := range append(res.snaps, res.end) {
 			add(s)

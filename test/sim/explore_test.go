@@ -20,9 +20,10 @@ import (
 func TestExplore(t *testing.T) {
 	contract.Row(t, 71, 72, 74, 75, 76, 81, 99, 125, 129, 153, 154, 159, 161)
 	b := sim.Bounds{
-		Orders:      contract.Scale(t, "orders of a scenario at most", 12, 800),
+		Orders:      contract.Scale(t, "orders of a scenario at most", 12, 300),
 		RivalOrders: contract.Scale(t, "orders of two recoverers at most", 25, 400),
-		Share:       contract.Scale(t, "states not finished for one that is", 4, 1),
+		Turns:       contract.Scale(t, "orders of few turns left out for one that is not", 211, 1),
+		Share:       contract.Scale(t, "states not finished for one that is", 8, 1),
 		Third:       contract.Scale(t, "recoveries not killed a third time for one that is", 64, 2),
 		RivalShare:  contract.Scale(t, "states without rivals for one with", 4, 1),
 	}

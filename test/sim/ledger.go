@@ -220,8 +220,8 @@ func (l *Ledger) applied(d *mem.Bucket, o operation) bool {
 
 // recorded reports whether the trail has a row of op.
 func recorded(d *mem.Bucket, op manifest.OperationID) bool {
-	for e := range d.List(always, "audit/", "") {
-		if o, err := d.Get(always, e.Key); err == nil && bytes.Contains(o.Body, []byte(`"operation":"`+string(op)+`"`)) {
+	for e, err := range d.List(always, "audit/", "") {
+		if o, gone := d.Get(always, e.Key); err == nil && gone == nil && bytes.Contains(o.Body, []byte(`"operation":"`+string(op)+`"`)) {
 			return true
 		}
 	}
@@ -230,7 +230,10 @@ func recorded(d *mem.Bucket, op manifest.OperationID) bool {
 
 func boundary(d *mem.Bucket) string {
 	newest := ""
-	for e := range d.List(always, manifest.BoundaryPrefix, "") {
+	for e, err := range d.List(always, manifest.BoundaryPrefix, "") {
+		if err != nil {
+			return err.Error()
+		}
 		newest = strings.TrimPrefix(e.Key, manifest.BoundaryPrefix)
 	}
 	return newest

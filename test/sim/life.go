@@ -84,7 +84,9 @@ func (l *life) actor() Actor {
 		l.work(ctx, l, s)
 		l.wrote, l.fired = d.n, d.fired
 		p.die()
-		<-ended
+		if err := <-ended; l.err == nil { // what the dead say
+			l.err = err
+		}
 	}}
 }
 

@@ -60,9 +60,9 @@ type orders struct {
 func (o *orders) next(_ *World, parked []*request) (int, Fate) {
 	enabled, index, names := map[string]op{}, map[string]int{}, []string{}
 	for i, r := range parked {
-		name := r.by.Name
-		if _, two := enabled[name]; two { // two threads of one process: the first of them
-			continue
+		name := r.who()
+		if _, two := enabled[name]; two {
+			panic("sim: one thread makes two requests at once")
 		}
 		enabled[name], index[name], names = op{name, r.verb, r.key}, i, append(names, name)
 	}

@@ -112,7 +112,7 @@ func ordered(c chooser) []string {
 	switch c := c.(type) {
 	case *orders:
 		return c.path()
-	case *ranks:
+	case *turns:
 		return slices.Clone(c.path)
 	}
 	return nil
@@ -130,7 +130,7 @@ func (w *World) onTheWay() (late []*request) {
 	return late
 }
 
-// origin is a root with some history: writer w has tables a and b.
+// origin is a root with some history: writer w has tables a and b, and z, which nobody touches.
 func origin(t *testing.T, clk *clock, history int) *State {
 	t.Helper()
 	clk.set(epoch)
@@ -140,7 +140,7 @@ func origin(t *testing.T, clk *clock, history int) *State {
 	}
 	var past []Wish
 	for i := range history {
-		past = append(past, wish(fmt.Sprintf("past-%d", i), "a", "b"))
+		past = append(past, wish(fmt.Sprintf("past-%d", i), []string{"a", "b", "z"}[:max(2, 3-i)]...))
 	}
 	res := run(t, clk, &State{disk: d, ledger: newLedger(), now: epoch}, Leg{Name: "past"}, []Actor{Writes("SEED", "w", past...)}, &script{}, false)
 	res.end.from, res.end.now = nil, epoch.Add(10*time.Hour)

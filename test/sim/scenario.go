@@ -3,7 +3,11 @@
 
 package sim
 
-import "github.com/salvor-io/salvor/recovery"
+import (
+	"context"
+
+	"github.com/salvor-io/salvor/recovery"
+)
 
 // Scenario is what goes on in a root when the explorer begins to break it. Its
 // beginning is a root in which writer w has published tables a and b.
@@ -17,6 +21,15 @@ type Scenario struct {
 }
 
 var dead = recovery.RollForwardOnly{EndEpoch: true}
+
+// inTurn is one process that does one thing after the other.
+func inTurn(name string, actors ...Actor) Actor {
+	return Actor{name, func(ctx context.Context, p *Process) {
+		for _, a := range actors {
+			a.Work(ctx, p)
+		}
+	}}
+}
 
 // Scenarios are the ones that the explorer knows. Not among them, because the
 // product does not do it yet: a roll-back with its plan, restores and stale
@@ -36,7 +49,9 @@ func Scenarios() []Scenario {
 		{Name: "a withdrawal", History: 1, Rivals: true, Actors: []Actor{Writes("W1", "w", fails)}},
 		{Name: "two in a row", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a"), wish("two", "a", "b"))}},
 		{Name: "a group of two", History: 1, Actors: []Actor{WritesAtOnce("W1", "w", wish("one", "a"), wish("two", "b"))}},
+		{Name: "a group of three", History: 1, Actors: []Actor{WritesAtOnce("W1", "w", wish("one", "a"), wish("two", "b"), wish("three", "c"))}},
 		{Name: "a group that conflicts", History: 1, Actors: []Actor{WritesAtOnce("W1", "w", wish("one", "a"), wish("two", "a"))}},
+		{Name: "a group beside a writer", History: 1, Actors: []Actor{WritesAtOnce("W1", "w", wish("one", "a"), wish("two", "b"), wish("three", "c")), Writes("V1", "v", wish("four", "d"))}},
 		{Name: "fenced by mistake", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Recovers("R1", dead)}},
 		{Name: "three tables, fenced by mistake", History: 1, Actors: []Actor{Writes("W1", "w", three), Recovers("R1", dead)}},
 		{Name: "superseded", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("W2", "w", wish("two", "a"))}},
@@ -50,6 +65,7 @@ func Scenarios() []Scenario {
 		{Name: "a collection inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1")}},
 		{Name: "two collections inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1"), Collects("C2")}},
 		{Name: "a collection and a recovery inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1"), Recovers("R1", dead)}},
+		{Name: "a trim behind a publication", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), inTurn("T1", Writes("T1", "v", wish("two", "b")), Trims("T1"))}},
 		{Name: "a trim beside two writers", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("V1", "v", wish("two", "b")), Trims("T1")}},
 		{Name: "a trim and a recovery inside", History: 3, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Trims("T1"), Recovers("R1", dead)}},
 	}

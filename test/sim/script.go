@@ -4,7 +4,7 @@
 package sim
 
 import (
-	"math/rand/v2"
+	"iter"
 	"slices"
 )
 
@@ -17,7 +17,7 @@ type script struct {
 func (s *script) next(_ *World, parked []*request) (int, Fate) {
 	pick, rank := 0, -1
 	for i, r := range parked {
-		c, score := r.by.Name, 0
+		c, score := r.who(), 0
 		switch {
 		case len(s.order) > 0 && s.order[0] == c:
 			score = 4
@@ -30,63 +30,67 @@ func (s *script) next(_ *World, parked []*request) (int, Fate) {
 			pick, rank = i, score
 		}
 	}
-	s.last = parked[pick].by.Name
+	s.last = parked[pick].who()
 	if len(s.order) > 0 {
 		s.order = s.order[1:]
 	}
 	return pick, Arrives
 }
 
-// ranks is a chooser of chance.
-type ranks struct {
-	rng  *rand.Rand
-	rank map[string]float64
-	// drops are the steps at which whoever would go on falls behind everybody.
-	drops []int
-	steps int
+// turns is a chooser that takes the turn from who has it at a few steps of a run,
+// and at no other: everybody goes on until it is done, sleeps, or loses its turn.
+type turns struct {
+	first int   // who begins
+	back  bool  // which neighbour gets the turn
+	at    []int // the steps
+	step  int
+	last  string
 	path  []string
 }
 
-// length is about how many requests the actors of a scenario make, falls how often
-// somebody falls behind: that many orderings of two requests have to come together
-// for a bug to show.
-const (
-	length = 60
-	falls  = 3
-)
-
-func newRanks(seed uint64) *ranks {
-	r := &ranks{rng: rand.New(rand.NewPCG(seed, 0x9c7)), rank: map[string]float64{}}
-	for range falls {
-		r.drops = append(r.drops, r.rng.IntN(length))
-	}
-	return r
-}
-
-func (r *ranks) next(_ *World, parked []*request) (int, Fate) {
-	pick := r.best(parked)
-	if slices.Contains(r.drops, r.steps) {
-		r.rank[parked[pick].by.Name] = -1 - float64(r.steps)
-		pick = r.best(parked)
-	}
-	r.steps++
-	c := parked[pick]
-	if c.verb == 0 { // who sleeps lets others go
-		r.rank[c.by.Name] = -1 - float64(r.steps)
-	}
-	r.path = append(r.path, c.by.Name)
-	return pick, Arrives
-}
-
-func (r *ranks) best(parked []*request) int {
-	pick := 0
+func (r *turns) next(_ *World, parked []*request) (int, Fate) {
+	pick := -1
 	for i, q := range parked {
-		if _, ok := r.rank[q.by.Name]; !ok {
-			r.rank[q.by.Name] = r.rng.Float64()
-		}
-		if r.rank[q.by.Name] > r.rank[parked[pick].by.Name] {
+		if q.who() == r.last {
 			pick = i
 		}
 	}
-	return pick
+	switch {
+	case r.step == 0:
+		pick = r.first % len(parked)
+	case pick < 0: // it is done: whoever is next by name
+		for i, q := range parked {
+			if pick < 0 || q.who() > r.last && parked[pick].who() < r.last {
+				pick = i
+			}
+		}
+	case parked[pick].verb == 0 || slices.Contains(r.at, r.step):
+		if r.back {
+			pick += len(parked) - 1
+		} else {
+			pick++
+		}
+		pick %= len(parked)
+	}
+	r.step++
+	r.last = parked[pick].who()
+	r.path = append(r.path, r.last)
+	return pick, Arrives
+}
+
+// few yields every chooser of one or two turns taken in a run of so many steps.
+func few(actors, steps int) iter.Seq[*turns] {
+	return func(yield func(*turns) bool) {
+		for i := 1; i < steps; i++ {
+			for j := i; j < steps; j++ {
+				for first := range actors {
+					for back := range min(2, actors-1) {
+						if !yield(&turns{first: first, back: back == 1, at: []int{i, j}}) {
+							return
+						}
+					}
+				}
+			}
+		}
+	}
 }

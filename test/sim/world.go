@@ -88,7 +88,14 @@ type request struct {
 	until  time.Time                  // of a sleeper
 	do     func(d *mem.Bucket) string // takes effect; says in a word what was answered
 	answer chan error                 // nil: nobody waits for it
-	ended  bool                       // of a sleeper that is dead
+}
+
+// who is whose turn it is when the request goes on: a process, or a thread of one.
+func (r *request) who() string {
+	if r.thread == 0 {
+		return r.by.Name
+	}
+	return fmt.Sprintf("%s.%d", r.by.Name, r.thread)
 }
 
 // clock is the one of bucket and world; a bucket's copies keep it.
