@@ -22,7 +22,7 @@ func TestExplore(t *testing.T) {
 	b := sim.Bounds{
 		Orders:      contract.Scale(t, "orders of a scenario at most", 12, 300),
 		RivalOrders: contract.Scale(t, "orders of two recoverers at most", 25, 400),
-		Turns:       contract.Scale(t, "orders of few turns left out for one that is not", 211, 1),
+		Turns:       contract.Scale(t, "orders of few turns left out for one that is not", 211, 5),
 		Share:       contract.Scale(t, "states not finished for one that is", 8, 1),
 		Third:       contract.Scale(t, "recoveries not killed a third time for one that is", 64, 2),
 		RivalShare:  contract.Scale(t, "states without rivals for one with", 4, 1),
