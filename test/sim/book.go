@@ -105,6 +105,9 @@ func (l *Ledger) visible(d *mem.Bucket, e *manifest.Entry, b *manifest.Batch, pl
 		l.breach("AllOrNothing", "publication %d names %d tables of %s, which has %d", b.Number, len(e.Tables), e.Operation, len(plan.Tables))
 	}
 	for _, c := range e.Tables {
+		if !planned(plan, c) {
+			l.breach("AllOrNothing", "publication %d does to %s what %s did not announce", b.Number, c.Table, e.Operation)
+		}
 		if actual := l.tables[c.Table].Ref; actual != c.Expected {
 			l.breach("NoLostUpdate", "publication %d moves %s from %s, it is at %s", b.Number, c.Table, c.Expected, actual)
 		}
@@ -118,6 +121,16 @@ func (l *Ledger) visible(d *mem.Bucket, e *manifest.Entry, b *manifest.Batch, pl
 			l.breach("EffectBeforePublication", "publication %d names %s, which is not there as it says (%v)", b.Number, short(key), err)
 		}
 	}
+}
+
+// planned reports whether the intent announced this change.
+func planned(s *recovery.Sidecar, c manifest.Change) bool {
+	for _, t := range s.Tables {
+		if t.Table == c.Table {
+			return t.Expected == c.Expected && t.Drop == (c.To == nil) && (t.Drop || c.To.Ref == manifest.Ref{Number: t.Number, Operation: s.Operation})
+		}
+	}
+	return false
 }
 
 func (l *Ledger) lockEntry(e *manifest.Entry, b *manifest.Batch) {

@@ -207,6 +207,18 @@ func (x *Explorer) reach(s *State) {
 			x.Crossed += 2
 		}
 	}
+	if x.share(d, x.bounds.RivalShare) {
+		for n := 1; n <= res.writes["R8"]; n++ {
+			for _, m := range []Moment{AnswerLost, RequestLost} {
+				leg := Leg{Name: "recovery", Point: Point{"R8", n, m}}
+				lost := x.run(s, leg, first, &script{}, false)
+				x.Windows++
+				if x.sample(lost.end) {
+					x.Crossed++
+				}
+			}
+		}
+	}
 	if x.scenario.Rivals && x.share(d, x.bounds.RivalShare) {
 		for _, end := range x.orders(s, Leg{Name: "rivals"}, rivals, x.bounds.RivalOrders, true) {
 			x.sample(end)
