@@ -5,43 +5,52 @@ package sim
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/objstore/fault"
+	"github.com/salvor-io/salvor/objstore/mem"
 )
 
-// Bucket returns the world's bucket as a client sees it.
-func (w *World) Bucket(client string) objstore.Bucket { return &bucket{w: w, client: client} }
+// bucket is the world's bucket as one process sees it.
+type bucket struct{ p *Process }
 
-type bucket struct {
-	w      *World
-	client string
+// always is the context of the bucket itself: a request that has left goes on
+// when its client does not.
+var always = context.Background()
+
+func word(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, objstore.ErrNotFound):
+		return "absent"
+	default:
+		return err.Error()
+	}
 }
 
-func (b *bucket) lost(what string) error { return fmt.Errorf("%s: %w", what, ErrLost) }
-
 // Get implements objstore.Bucket.
-func (b *bucket) Get(ctx context.Context, key string) (objstore.Object, error) {
-	var o objstore.Object
-	var err error
-	what := "get " + key
-	v := b.w.park(&stop{client: b.client, what: what, do: func() { o, err = b.w.Disk.Get(context.WithoutCancel(ctx), key) }})
-	if v.lost {
-		return objstore.Object{}, b.lost(what)
+func (b *bucket) Get(ctx context.Context, key string) (o objstore.Object, err error) {
+	if lost := b.p.ask(ctx, fault.Get, key, nil, func(_ *request, d *mem.Bucket) string {
+		o, err = d.Get(always, key)
+		return word(err)
+	}); lost != nil {
+		return objstore.Object{}, lost
 	}
 	return o, err
 }
 
 // GetRange implements objstore.Bucket.
-func (b *bucket) GetRange(ctx context.Context, key string, off, n int64) ([]byte, error) {
-	var body []byte
-	var err error
-	what := "get range " + key
-	v := b.w.park(&stop{client: b.client, what: what, do: func() { body, err = b.w.Disk.GetRange(context.WithoutCancel(ctx), key, off, n) }})
-	if v.lost {
-		return nil, b.lost(what)
+func (b *bucket) GetRange(ctx context.Context, key string, off, n int64) (body []byte, err error) {
+	if lost := b.p.ask(ctx, fault.GetRange, key, nil, func(_ *request, d *mem.Bucket) string {
+		body, err = d.GetRange(always, key, off, n)
+		return word(err)
+	}); lost != nil {
+		return nil, lost
 	}
 	return body, err
 }
@@ -51,17 +60,17 @@ func (b *bucket) List(ctx context.Context, prefix, after string) iter.Seq2[objst
 	return func(yield func(objstore.Entry, error) bool) {
 		var page []objstore.Entry
 		var failed error
-		what := "list " + prefix
-		v := b.w.park(&stop{client: b.client, what: what, do: func() {
-			for e, err := range b.w.Disk.List(context.WithoutCancel(ctx), prefix, after) {
+		if lost := b.p.ask(ctx, fault.List, prefix, nil, func(_ *request, d *mem.Bucket) string {
+			var names []string
+			for e, err := range d.List(always, prefix, after) {
 				if failed = err; err != nil {
-					return
+					return word(err)
 				}
-				page = append(page, e)
+				page, names = append(page, e), append(names, e.Key)
 			}
-		}})
-		if v.lost {
-			failed, page = b.lost(what), nil
+			return "[" + strings.Join(names, " ") + "]"
+		}); lost != nil {
+			failed, page = lost, nil
 		}
 		for _, e := range page {
 			if !yield(e, nil) {
@@ -79,14 +88,13 @@ func (b *bucket) PutIfAbsent(ctx context.Context, key string, body []byte, attem
 	// These belong to the request, which may land after its client has left.
 	var r objstore.PutResult
 	var err error
-	what, kept := "put "+key, slices.Clone(body)
-	v := b.w.park(&stop{client: b.client, what: what, put: true, write: true, do: func() {
-		if r, err = b.w.Disk.PutIfAbsent(context.WithoutCancel(ctx), key, kept, attempt); r.Outcome == objstore.Created {
-			b.w.created(key, kept)
+	if lost := b.p.ask(ctx, fault.PutIfAbsent, key, slices.Clone(body), func(q *request, d *mem.Bucket) string {
+		if r, err = d.PutIfAbsent(always, key, q.body, attempt); r.Outcome == objstore.Created {
+			q.by.w.created(q.by, key, q.body)
 		}
-	}})
-	if v.lost {
-		return objstore.PutResult{Outcome: objstore.Unknown}, b.lost(what)
+		return r.Outcome.String()
+	}); lost != nil {
+		return objstore.PutResult{Outcome: objstore.Unknown}, lost
 	}
 	return r, err
 }
@@ -94,13 +102,36 @@ func (b *bucket) PutIfAbsent(ctx context.Context, key string, body []byte, attem
 // Delete implements objstore.Bucket.
 func (b *bucket) Delete(ctx context.Context, key string) error {
 	var err error
-	what := "delete " + key
-	v := b.w.park(&stop{client: b.client, what: what, write: true, do: func() { err = b.w.Disk.Delete(context.WithoutCancel(ctx), key) }})
-	if v.lost {
-		return b.lost(what)
+	if lost := b.p.ask(ctx, fault.Delete, key, nil, func(q *request, d *mem.Bucket) string {
+		_, there := d.Get(always, key)
+		if err = d.Delete(always, key); there == nil && err == nil {
+			q.by.w.deleted(q.by, key)
+			return "deleted"
+		}
+		return "absent"
+	}); lost != nil {
+		return lost
 	}
 	return err
 }
 
 // Close implements objstore.Bucket.
 func (b *bucket) Close() error { return nil }
+
+// created tells who watches.
+func (w *World) created(by *Process, key string, body []byte) {
+	for prefix, f := range w.watch {
+		if strings.HasPrefix(key, prefix) {
+			f(objstore.Object{Key: key, Body: body})
+		}
+	}
+	if w.ledger != nil {
+		w.ledger.created(w.Disk, by.Name, key, body)
+	}
+}
+
+func (w *World) deleted(by *Process, key string) {
+	if w.ledger != nil {
+		w.ledger.deleted(w.Disk, by.Name, key)
+	}
+}

@@ -4,7 +4,7 @@
 package sim
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -16,69 +16,121 @@ import (
 	"time"
 
 	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/objstore/fault"
 	"github.com/salvor-io/salvor/objstore/mem"
 )
 
-// ErrLost is the cause of an answer that was lost.
-var ErrLost = errors.New("the answer was lost")
+var (
+	// ErrLost is the cause of an answer that was lost.
+	ErrLost = errors.New("the answer was lost")
+	// ErrDead is what a dead process gets from everything.
+	ErrDead = errors.New("the process is dead")
+)
 
-// Chances are probabilities, each of 1, for every request.
-type Chances struct {
-	// LoseRequest: it never arrives. LoseAnswer: it takes effect, nobody hears of it.
-	LoseRequest, LoseAnswer float64
-	// LandLate: the answer is lost now, the request takes effect at a later step.
-	LandLate float64
-	// Oversleep: the clock jumps by up to Jump before the step.
-	Oversleep float64
-	Jump      time.Duration
-	// Favour is how likely the same client goes on, so that others sleep for long.
-	Favour float64
-}
-
-// World is one run.
+// World is one run: a bucket, processes, and a chooser that decides who goes on.
 type World struct {
 	Disk *mem.Bucket
+	// Puts is how many conditional puts went out, Lost how many of them lost an
+	// answer, a request, or both.
+	Puts, Lost int
 
-	t       *testing.T
+	chooser chooser
+	clock   *clock
 	rng     *rand.Rand
-	chances Chances
+	// patient: sleepers wait for the clock. Otherwise each process has a clock of its
+	// own, which moves when it sleeps, so that what it writes depends on nothing but
+	// what it did and was answered.
+	patient bool
 
 	mu     sync.Mutex
-	now    time.Time
-	parked []*stop
-	late   []*stop // requests on their way whose clients heard nothing
-	ids    int
-	steps  int
-	last   string
-	watch  map[string]func(objstore.Object)
-	// Lost counts puts by what became of them.
-	Puts, Lost int
-}
-
-// stop is where a client stands.
-type stop struct {
-	client string
+	parked []*request
+	procs  map[string]*Process
 	seq    int
-	what   string
-	until  time.Time // of a sleeper
-	put    bool
-	write  bool
-	do     func()       // takes effect
-	answer chan verdict // what the client hears
+	ids    int
+	trace  Story
+	watch  map[string]func(objstore.Object)
+	ledger *Ledger
+	// wrote, if set, is called behind every durable write that took effect.
+	wrote func()
+	over  bool // everybody is dead
 }
 
-type verdict struct {
-	lost bool
-	done bool // it took effect
+// chooser decides, at each step, who goes on.
+type chooser interface {
+	// next returns whose request goes on, of those that stand before the bucket, and
+	// what becomes of it. They are in an order that does not depend on chance. -1
+	// ends the run: everybody dies.
+	next(w *World, parked []*request) (int, Fate)
+}
+
+// Fate is what becomes of a request.
+type Fate uint8
+
+const (
+	// Arrives: it takes effect and its client hears the answer.
+	Arrives Fate = iota
+	// LosesAnswer: it takes effect, and nobody hears of it.
+	LosesAnswer
+	// LosesRequest: it has no effect, and nobody hears of it.
+	LosesRequest
+	// LandsLate: nobody hears of it, and it takes effect at a later step.
+	LandsLate
+)
+
+// request is where a process stands. Without a verb it sleeps.
+type request struct {
+	by     *Process
+	thread int // of the process
+	verb   fault.Verb
+	key    string
+	body   []byte // of a put
+	seq    int
+	until  time.Time                  // of a sleeper
+	do     func(d *mem.Bucket) string // takes effect; says in a word what was answered
+	answer chan error                 // nil: nobody waits for it
+}
+
+// who is whose turn it is when the request goes on: a process, or a thread of one.
+func (r *request) who() string {
+	if r.thread == 0 {
+		return r.by.Name
+	}
+	return fmt.Sprintf("%s.%d", r.by.Name, r.thread)
+}
+
+// clock is the one of bucket and world; a bucket's copies keep it.
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) set(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = t
+}
+
+// epoch is when every world begins.
+var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func newWorld(c chooser, clk *clock, disk *mem.Bucket) *World {
+	return &World{Disk: disk, chooser: c, clock: clk, rng: rand.New(rand.NewPCG(0, 0)), procs: map[string]*Process{}}
 }
 
 // Run makes a world of this seed and runs body in it; it returns when every
 // client that body started is done.
 func Run(t *testing.T, seed uint64, chances Chances, body func(w *World)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		w := &World{t: t, rng: rand.New(rand.NewPCG(seed, 0x5a1e)), chances: chances, now: time.Unix(1_700_000_000, 0)}
-		w.Disk = mem.New(mem.Options{Now: w.Now})
+	clk := &clock{t: epoch}
+	synctest.Test(t, func(*testing.T) {
+		w := newWorld(&chances, clk, mem.New(mem.Options{Now: clk.now}))
+		w.rng, w.patient = rand.New(rand.NewPCG(seed, 0x5a1e)), true
 		body(w)
 		w.schedule()
 	})
@@ -92,28 +144,8 @@ func (w *World) Watch(prefix string, f func(objstore.Object)) {
 	w.watch[prefix] = f
 }
 
-// created tells the watchers.
-func (w *World) created(key string, body []byte) {
-	for prefix, f := range w.watch {
-		if strings.HasPrefix(key, prefix) {
-			f(objstore.Object{Key: key, Body: body})
-		}
-	}
-}
-
-// Now is the clock of clients and bucket.
-func (w *World) Now() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.now
-}
-
-// Advance moves the clock.
-func (w *World) Advance(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.now = w.now.Add(d)
-}
+// Now is the clock of the world and its bucket.
+func (w *World) Now() time.Time { return w.clock.now() }
 
 // NewID returns an id that nobody else has.
 func (w *World) NewID() string {
@@ -130,26 +162,19 @@ func (w *World) Chance(n int) int {
 	return w.rng.IntN(n)
 }
 
-// Sleep is Options.Sleep for a client.
-func (w *World) Sleep(client string) func(context.Context, time.Duration) error {
-	return func(ctx context.Context, d time.Duration) error {
-		w.mu.Lock()
-		until := w.now.Add(d)
-		w.mu.Unlock()
-		w.park(&stop{client: client, what: "sleep", until: until})
-		return context.Cause(ctx)
-	}
-}
-
 // park puts the caller to rest until the scheduler picks it.
-func (w *World) park(s *stop) verdict {
-	s.answer = make(chan verdict)
+func (w *World) park(r *request) error {
+	r.answer = make(chan error)
 	w.mu.Lock()
-	w.steps++
-	s.seq = w.steps
-	w.parked = append(w.parked, s)
+	if r.by.dead || w.over {
+		w.mu.Unlock()
+		return ErrDead
+	}
+	w.seq++
+	r.seq = w.seq
+	w.parked = append(w.parked, r)
 	w.mu.Unlock()
-	return <-s.answer
+	return <-r.answer
 }
 
 // schedule picks who goes on until nobody is left.
@@ -157,84 +182,77 @@ func (w *World) schedule() {
 	for {
 		synctest.Wait()
 		w.mu.Lock()
+		w.bury()
 		if len(w.parked) == 0 {
 			w.mu.Unlock()
 			return
 		}
-		s := w.pick()
-		v := w.fate(s)
-		w.mu.Unlock()
-		if v.done && s.do != nil {
-			s.do()
+		slices.SortFunc(w.parked, func(a, b *request) int {
+			return cmp.Or(strings.Compare(a.by.Name, b.by.Name), cmp.Compare(a.thread, b.thread), cmp.Compare(a.verb, b.verb), strings.Compare(a.key, b.key), cmp.Compare(a.seq, b.seq))
+		})
+		i, fate := w.chooser.next(w, w.parked)
+		if i < 0 {
+			w.over = true
+			w.mu.Unlock()
+			continue
 		}
-		s.answer <- v
+		r := w.parked[i]
+		w.parked = slices.Delete(w.parked, i, i+1)
+		w.mu.Unlock()
+		w.step(r, fate)
 	}
 }
 
-// pick takes one of the parked out, in an order that only the seed decides.
-func (w *World) pick() *stop {
-	slices.SortFunc(w.parked, func(a, b *stop) int {
-		if c := strings.Compare(a.client, b.client); c != 0 {
-			return c
+// bury lets the dead go.
+func (w *World) bury() {
+	w.parked = slices.DeleteFunc(w.parked, func(r *request) bool {
+		if r.answer != nil && (r.by.dead || w.over) {
+			close(r.answer) // park returns nil; ask looks whether it is dead
+			return true
 		}
-		return a.seq - b.seq
+		return w.over
 	})
-	i := w.rng.IntN(len(w.parked))
-	if w.rng.Float64() < w.chances.Favour {
-		for k, s := range w.parked {
-			if s.client == w.last {
-				i = k
-			}
+}
+
+// step carries out one request.
+func (w *World) step(r *request, fate Fate) {
+	if r.verb == 0 {
+		r.answer <- nil
+		return
+	}
+	end := r.by.reaches(r, &fate)
+	effect := fate == Arrives || fate == LosesAnswer
+	heard := "no answer"
+	if effect {
+		if end == Torn {
+			r.body = r.body[:len(r.body)/2]
+		}
+		heard = r.do(w.Disk)
+	}
+	if r.verb == fault.PutIfAbsent && r.answer != nil {
+		if w.Puts++; fate != Arrives {
+			w.Lost++
 		}
 	}
-	s := w.parked[i]
-	w.parked = slices.Delete(w.parked, i, i+1)
-	w.last = s.client
-	if w.rng.Float64() < w.chances.Oversleep {
-		w.now = w.now.Add(time.Duration(w.rng.Int64N(int64(w.chances.Jump) + 1)))
+	w.trace = append(w.trace, Step{Client: r.by.Name, Verb: r.verb, Key: r.key, Heard: heard, Fate: fate, End: end, body: r.body})
+	if effect && r.verb.Durable() && w.wrote != nil {
+		w.wrote()
 	}
-	w.now = w.now.Add(time.Millisecond)
-	if s.until.After(w.now) {
-		w.now = s.until
-	}
-	return s
-}
-
-// fate decides what becomes of a request, and lands one that was late.
-func (w *World) fate(s *stop) verdict {
-	if len(w.late) > 0 && w.rng.IntN(8) == 0 {
-		i := w.rng.IntN(len(w.late))
-		l := w.late[i]
-		w.late = slices.Delete(w.late, i, i+1)
-		w.mu.Unlock()
-		l.do()
+	if fate == LandsLate {
+		late := *r
+		late.by, late.answer = &Process{w: w, Name: "late-" + r.by.Name}, nil
 		w.mu.Lock()
+		w.parked = append(w.parked, &late)
+		w.mu.Unlock()
 	}
-	if s.put {
-		w.Puts++
-	}
-	p := w.rng.Float64()
-	c := w.chances
 	switch {
-	case s.do == nil: // a sleeper
-		return verdict{done: true}
-	case p < c.LoseRequest:
-		w.count(s)
-		return verdict{lost: true}
-	case p < c.LoseRequest+c.LoseAnswer:
-		w.count(s)
-		return verdict{lost: true, done: true}
-	case s.write && p < c.LoseRequest+c.LoseAnswer+c.LandLate:
-		w.count(s)
-		w.late = append(w.late, s)
-		return verdict{lost: true}
+	case r.answer == nil:
+	case end != 0: // it has died: bury lets its client go
+		r.by.die()
+		close(r.answer)
+	case fate != Arrives:
+		r.answer <- fmt.Errorf("%s %s: %w", r.verb, r.key, ErrLost)
 	default:
-		return verdict{done: true}
-	}
-}
-
-func (w *World) count(s *stop) {
-	if s.put {
-		w.Lost++
+		r.answer <- nil
 	}
 }

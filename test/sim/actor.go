@@ -1,0 +1,213 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/salvor-io/salvor/audit"
+	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/objstore/envelope"
+	"github.com/salvor-io/salvor/recovery"
+)
+
+// Actor is a process with its work.
+type Actor struct {
+	Name string
+	Work func(ctx context.Context, p *Process)
+}
+
+// Wish is what a client wants: tables to have a content, in one step. An empty
+// content drops the table. A wish is issued again only when it failed for certain.
+type Wish struct {
+	Name string
+	Kind recovery.WriterKind // default: checkpoint
+	// Tables in order.
+	Tables []Content
+}
+
+// Content of one table. Fails: writing it does not work.
+type Content struct {
+	Table, Text string
+	Fails       bool
+}
+
+const (
+	poll  = time.Second
+	await = 2 * time.Second
+	tries = 4 // of whatever an actor does again
+)
+
+func (p *Process) manifest(ctx context.Context) (*manifest.Store, error) {
+	opt := manifest.Options{NewID: p.NewID, Now: p.Now, Sleep: p.Sleep, Resolve: await, CheckpointEvery: 4}
+	for {
+		s, err := manifest.Open(ctx, p.Bucket(), opt)
+		if !errors.Is(err, ErrLost) {
+			return s, err
+		}
+	}
+}
+
+var keys = map[string][]byte{"k1": []byte("0123456789abcdef0123456789abcdef"), "current": []byte("k1")}
+
+func keyring() *audit.Keyring {
+	k, err := audit.NewKeyring(keys)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+func (p *Process) recoverer(ctx context.Context) (*recovery.Recoverer, *manifest.Store, error) {
+	m, err := p.manifest(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	trail, err := audit.Open(p.Bucket(), "main", keyring(), audit.Options{Recoverer: string(p.ID()), Now: p.Now, NewAttempt: p.NewID, Wait: p.Sleep})
+	if err != nil {
+		return nil, nil, err
+	}
+	return recovery.NewRecoverer(m, trail, recovery.RecovererOptions{Process: p.ID()}), m, nil
+}
+
+// Writes is a process of writer id that makes the wishes come true, one after the
+// other: the client of docs/protocol.md. A process that was fenced registers again; one
+// that was superseded ends.
+func Writes(name, id string, wishes ...Wish) Actor {
+	return Actor{name, func(ctx context.Context, p *Process) {
+		wr, err := p.writer(ctx, id)
+		if err != nil {
+			return
+		}
+		for _, w := range wishes {
+			p.wish(ctx, wr, w)
+		}
+	}}
+}
+
+// WritesAtOnce is as Writes, with all wishes at the same time: they share publications.
+func WritesAtOnce(name, id string, wishes ...Wish) Actor {
+	return Actor{name, func(ctx context.Context, p *Process) {
+		wr, err := p.writer(ctx, id)
+		if err != nil {
+			return
+		}
+		for i, w := range wishes {
+			go p.wish(context.WithValue(ctx, threadKey{}, i+1), wr, w)
+		}
+	}}
+}
+
+func (p *Process) writer(ctx context.Context, id string) (*recovery.Writer, error) {
+	m, err := p.manifest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	wr := recovery.NewWriter(m, recovery.WriterOptions{
+		ID: manifest.WriterID(id), Process: p.ID(), NewID: p.NewID, Now: p.Now, Sleep: p.Sleep, Await: await, Poll: poll,
+	})
+	return wr, p.register(ctx, wr)
+}
+
+func (p *Process) register(ctx context.Context, wr *recovery.Writer) (err error) {
+	for range tries {
+		if err = wr.Register(ctx); err == nil || errors.Is(err, manifest.ErrSuperseded) || p.Dead() {
+			return err
+		}
+	}
+	return err
+}
+
+// wish commits, and again under a new id as long as it was told that it failed.
+func (p *Process) wish(ctx context.Context, wr *recovery.Writer, w Wish) {
+	for range tries {
+		r, err := wr.Commit(ctx, p.operation(w))
+		var required *recovery.RequiredError
+		switch {
+		case p.Dead(): // what it heard, nobody else did
+			return
+		case err == nil:
+			p.tell(r.Operation, toldPublished, r.Version)
+			return
+		case errors.Is(err, recovery.ErrFailed):
+			p.tell(r.Operation, toldFailed, 0)
+			if p.register(ctx, wr) != nil { // it may have been fenced
+				return
+			}
+		case errors.Is(err, manifest.ErrUnknown):
+			return
+		case errors.Is(err, manifest.ErrFenced):
+			if p.register(ctx, wr) != nil {
+				return
+			}
+		case errors.As(err, &required), errors.Is(err, ErrLost):
+			if p.Sleep(ctx, poll) != nil {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+func (p *Process) tell(op manifest.OperationID, what told, v manifest.Version) {
+	if l := p.w.ledger; l != nil {
+		p.w.mu.Lock()
+		defer p.w.mu.Unlock()
+		l.tell(op, what, v)
+	}
+}
+
+func (p *Process) operation(w Wish) recovery.Operation {
+	op := recovery.Operation{Kind: w.Kind}
+	if op.Kind == "" {
+		op.Kind = recovery.KindCheckpoint
+	}
+	for _, c := range w.Tables {
+		if c.Text == "" && !c.Fails {
+			op.Changes = append(op.Changes, recovery.Change{Table: manifest.TableID(c.Table), Drop: true})
+			continue
+		}
+		op.Changes = append(op.Changes, recovery.Change{Table: manifest.TableID(c.Table), Write: func(ctx context.Context, v recovery.TableVersion) (string, error) {
+			if l := p.w.ledger; l != nil {
+				p.w.mu.Lock()
+				l.intends(v.Operation, w.Name)
+				p.w.mu.Unlock()
+			}
+			if c.Fails {
+				return "", errors.New("the table cannot be written")
+			}
+			raw, err := envelope.Encode("table", 1, c.Text)
+			if err != nil {
+				return "", err
+			}
+			h, _, err := envelope.ParseHeader(raw)
+			if err != nil {
+				return "", err
+			}
+			// The name carries the operation: what is there is its own.
+			for range tries {
+				var res objstore.PutResult
+				if res, err = p.Bucket().PutIfAbsent(ctx, v.Object, raw, string(v.Operation)); res.Outcome == objstore.Created || res.Outcome == objstore.Exists {
+					return h.Digest, nil
+				}
+			}
+			return "", err
+		}})
+	}
+	return op
+}
+
+// wish is one that gives each table a content of its own.
+func wish(name string, tables ...string) Wish {
+	w := Wish{Name: name}
+	for _, t := range tables {
+		w.Tables = append(w.Tables, Content{Table: t, Text: fmt.Sprintf("%s of %s", t, name)})
+	}
+	return w
+}

@@ -1,0 +1,161 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"fmt"
+
+	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/objstore/mem"
+	"github.com/salvor-io/salvor/recovery"
+)
+
+// publication enters manifest/<n> into the book, by the rules of
+// docs/protocol.md, and says which of them it breaks.
+func (l *Ledger) publication(d *mem.Bucket, by, key string, body []byte) {
+	b, digest, err := manifest.DecodeBatch(key, body)
+	if err != nil {
+		l.breach("TheLineIsOneLine", "%s created %s: %v", by, short(key), err)
+		return
+	}
+	switch {
+	case b.Number <= l.version:
+		return // collected, and created again by somebody who slept: it counts for nobody
+	case b.Number != l.version+1 || b.Parent != l.digest:
+		l.breach("TheLineIsOneLine", "%s created publication %d behind %d", by, b.Number, l.version)
+	}
+	l.version, l.digest = b.Number, digest
+	if b.Head.Number > l.head.Number {
+		l.head = b.Head
+		if !there(d, fmt.Sprintf("audit/main/%020d", b.Head.Number)) {
+			l.breach("TheHeadIsThere", "publication %d carries head %d, which is not in the trail", b.Number, b.Head.Number)
+		}
+	}
+	for i := range b.Entries {
+		l.entry(d, &b.Entries[i], b)
+	}
+}
+
+func (l *Ledger) entry(d *mem.Bucket, e *manifest.Entry, b *manifest.Batch) {
+	cur := l.writers[e.Writer]
+	switch e.Kind {
+	case manifest.KindRegister:
+		if e.Epoch.Number != cur.Number+1 || e.Epoch.Process == "" {
+			l.breach("AnEpochIsTakenOnce", "publication %d registers %s as %s over %s", b.Number, e.Writer, e.Epoch, cur)
+		}
+		l.writers[e.Writer] = e.Epoch
+	case manifest.KindFence:
+		if cur == e.Epoch { // it ends the epoch that it names, and no other
+			l.writers[e.Writer] = manifest.Epoch{Number: cur.Number + 1}
+		}
+	case manifest.KindPublish, manifest.KindAbandon:
+		l.decision(d, e, b)
+	case manifest.KindLock, manifest.KindExtend, manifest.KindRelease, manifest.KindExpire:
+		l.lockEntry(e, b)
+	case manifest.KindAnnounce:
+		l.announced = max(l.announced, e.LowWater)
+	case manifest.KindTrim:
+		if e.LowWater > l.announced {
+			l.breach("AnnouncedBeforeTrimmed", "publication %d trims to %d, announced is %d", b.Number, e.LowWater, l.announced)
+		}
+		for op, o := range l.ops {
+			if o.plan != nil && o.outcome == "" && o.plan.Base < e.LowWater && o.plan.Base >= l.low && there(d, recovery.SidecarKey(op)) && o.confirmed {
+				l.breach("AnnouncedBeforeTrimmed", "publication %d forgets what %s needs, which is confirmed since %d", b.Number, op, o.plan.Base)
+			}
+		}
+		l.low = max(l.low, e.LowWater)
+	}
+}
+
+// decision enters an outcome.
+func (l *Ledger) decision(d *mem.Bucket, e *manifest.Entry, b *manifest.Batch) {
+	o := l.ops[e.Operation]
+	if o.outcome != "" {
+		l.breach("OneOutcome", "operation %s: %s in publication %d, and %s in %d", e.Operation, o.outcome, o.version, e.Kind, b.Number)
+		return
+	}
+	o.outcome, o.version, o.by = e.Kind, b.Number, b.By
+	l.ops[e.Operation] = o
+	ended := l.writers[e.Writer] != e.Epoch
+	switch {
+	case b.By.Role == manifest.RoleWriter && (ended || b.By.Epoch != e.Epoch || b.By.Writer != e.Writer):
+		l.breach("AnEndedEpochDecidesNothing", "publication %d by %s %s decides %s, armed under %s; the epoch is %s",
+			b.Number, b.By.Writer, b.By.Epoch, e.Operation, e.Epoch, l.writers[e.Writer])
+	case b.By.Role == manifest.RoleRecovery && !ended:
+		l.breach("RecoveryDecidesForEndedEpochsOnly", "publication %d decides %s, whose epoch %s is not over", b.Number, e.Operation, e.Epoch)
+	}
+	switch {
+	case o.plan == nil:
+		l.breach("IntentBeforeEffect", "publication %d decides %s, which was never armed", b.Number, e.Operation)
+	case e.Kind == manifest.KindPublish:
+		l.visible(d, e, b, o.plan, o.confirmed)
+	}
+}
+
+// visible enters the tables of a published operation.
+func (l *Ledger) visible(d *mem.Bucket, e *manifest.Entry, b *manifest.Batch, plan *recovery.Sidecar, confirmed bool) {
+	if recovery.TraitsOf(plan.Kind).Mode == recovery.ModeConfirmed && !confirmed {
+		l.breach("ConfirmedBeforeForward", "publication %d publishes %s, which was never confirmed", b.Number, e.Operation)
+	}
+	if k := l.lock; k != nil && e.LockOwner != k.Owner && (k.Mode == manifest.Frozen || e.Base >= k.Version) {
+		l.breach("NothingPublishesUnderALock", "publication %d publishes %s (base %d) while %s by %s since %d", b.Number, e.Operation, e.Base, k.Mode, k.Owner, k.Version)
+	}
+	if len(e.Tables) != len(plan.Tables) {
+		l.breach("AllOrNothing", "publication %d names %d tables of %s, which has %d", b.Number, len(e.Tables), e.Operation, len(plan.Tables))
+	}
+	for _, c := range e.Tables {
+		if !planned(plan, c) {
+			l.breach("AllOrNothing", "publication %d does to %s what %s did not announce", b.Number, c.Table, e.Operation)
+		}
+		if actual := l.tables[c.Table].Ref; actual != c.Expected {
+			l.breach("NoLostUpdate", "publication %d moves %s from %s, it is at %s", b.Number, c.Table, c.Expected, actual)
+		}
+		if c.To == nil {
+			delete(l.tables, c.Table)
+			continue
+		}
+		l.tables[c.Table] = *c.To
+		key := manifest.TableKey(c.Table, c.To.Number, c.To.Operation)
+		if v, err := d.Get(always, key); err != nil || digestOf(v) != c.To.Digest {
+			l.breach("EffectBeforePublication", "publication %d names %s, which is not there as it says (%v)", b.Number, short(key), err)
+		}
+	}
+}
+
+// planned reports whether the intent announced this change.
+func planned(s *recovery.Sidecar, c manifest.Change) bool {
+	for _, t := range s.Tables {
+		if t.Table == c.Table {
+			return t.Expected == c.Expected && t.Drop == (c.To == nil) && (t.Drop || c.To.Ref == manifest.Ref{Number: t.Number, Operation: s.Operation})
+		}
+	}
+	return false
+}
+
+func (l *Ledger) lockEntry(e *manifest.Entry, b *manifest.Batch) {
+	switch {
+	case e.Kind == manifest.KindLock && l.lock == nil:
+		lock := *e.Lock
+		lock.Version = b.Number
+		l.lock = &lock
+	case e.Kind == manifest.KindLock:
+		if l.lock.Owner != e.Lock.Owner {
+			l.breach("ALockEndsByAnEntry", "publication %d locks for %s what %s holds", b.Number, e.Lock.Owner, l.lock.Owner)
+		}
+		l.lock.Mode = e.Lock.Mode
+	case l.lock == nil:
+	case e.Kind == manifest.KindExtend && e.Lock.Owner == l.lock.Owner:
+		l.lock.Until = e.Lock.Until
+	case e.Kind == manifest.KindRelease:
+		if e.Lock.Owner != l.lock.Owner {
+			l.breach("ALockEndsByAnEntry", "publication %d releases for %s what %s holds", b.Number, e.Lock.Owner, l.lock.Owner)
+		}
+		l.lock = nil
+	case e.Kind == manifest.KindExpire && e.LockOwner == l.lock.Owner:
+		if e.Date.Before(l.lock.Until) {
+			l.breach("ALockEndsByAnEntry", "publication %d expires at %s a lock until %s", b.Number, e.Date, l.lock.Until)
+		}
+		l.lock = nil
+	}
+}

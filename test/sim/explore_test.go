@@ -1,0 +1,70 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sim_test
+
+import (
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/salvor-io/salvor/test/contract"
+	"github.com/salvor-io/salvor/test/sim"
+)
+
+// Every durable write of every scenario is a place to die, or to lose an answer,
+// and so is every durable write of the recovery that follows; requests of those
+// that work at the same time come in every order.
+func TestExplore(t *testing.T) {
+	contract.Row(t, 71, 72, 74, 75, 76, 81, 99, 125, 129, 153, 154, 159, 161)
+	b := sim.Bounds{
+		Orders:      contract.Scale(t, "orders of a scenario at most", 12, 300),
+		RivalOrders: contract.Scale(t, "orders of two recoverers at most", 25, 400),
+		Turns:       contract.Scale(t, "orders of few turns left out for one that is not", 211, 5),
+		Share:       contract.Scale(t, "states not finished for one that is", 8, 1),
+		Third:       contract.Scale(t, "recoveries not killed a third time for one that is", 64, 2),
+		RivalShare:  contract.Scale(t, "states without rivals for one with", 4, 1),
+	}
+	var all sim.Totals
+	var mu sync.Mutex
+	began := time.Now()
+	t.Run("of", func(t *testing.T) {
+		for _, s := range sim.Scenarios() {
+			t.Run(strings.ReplaceAll(s.Name, ",", ""), func(t *testing.T) {
+				t.Parallel()
+				began := time.Now()
+				x := sim.Explore(t, s, b)
+				if x.Failed != "" {
+					t.Fatal(x.Failed)
+				}
+				t.Logf("%s in %.1f s", x.Totals, time.Since(began).Seconds())
+				mu.Lock()
+				defer mu.Unlock()
+				all.Add(x.Totals)
+			})
+		}
+	})
+	contract.Count(t, "states", len(all.Seen))
+	contract.Count(t, "schedules", all.Schedules)
+	contract.Count(t, "windows", all.Windows)
+	contract.Count(t, "windows crossed", all.Crossed)
+	t.Logf("in all: %s in %.1f s", all, time.Since(began).Seconds())
+}
+
+// TestReplay tells the story of a path that a failure printed.
+func TestReplay(t *testing.T) {
+	path := os.Getenv("SIM_REPLAY")
+	if path == "" {
+		path = "three tables > do!3 > recovery!1 > end"
+	}
+	story, breaches, err := sim.Replay(t, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s\n%s", path, story)
+	if len(breaches) > 0 {
+		t.Fail()
+	}
+}

@@ -1,0 +1,72 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"context"
+
+	"github.com/salvor-io/salvor/recovery"
+)
+
+// Scenario is what goes on in a root when the explorer begins to break it. Its
+// beginning is a root in which writer w has published tables a and b.
+type Scenario struct {
+	Name   string
+	Actors []Actor
+	// History is how many publications of a and b there are at the beginning.
+	History int
+	// Rivals: two recoverers work on every state in which its writers may have died.
+	Rivals bool
+}
+
+var dead = recovery.RollForwardOnly{EndEpoch: true}
+
+// inTurn is one process that does one thing after the other.
+func inTurn(name string, actors ...Actor) Actor {
+	return Actor{name, func(ctx context.Context, p *Process) {
+		for _, a := range actors {
+			a.Work(ctx, p)
+		}
+	}}
+}
+
+// Scenarios are the ones that the explorer knows. Not among them, because the
+// product does not do it yet: a roll-back with its plan, restores and stale
+// recoverer (Decide answers RollBack, and nothing carries it out). They are added here
+// with it: the rest of the explorer does not change.
+func Scenarios() []Scenario {
+	three := Wish{Name: "three", Tables: []Content{{Table: "a", Text: "new"}, {Table: "b", Text: "new"}, {Table: "c", Text: "new"}}}
+	tombstone := Wish{Name: "tombstone", Tables: []Content{{Table: "a", Text: "new"}, {Table: "b"}, {Table: "c", Text: "new"}}}
+	load := Wish{Name: "load", Kind: recovery.KindLoad, Tables: []Content{{Table: "a", Text: "new"}, {Table: "b", Text: "new"}}}
+	fails := Wish{Name: "fails", Tables: []Content{{Table: "a", Text: "new"}, {Table: "b", Fails: true}}}
+	drops := Wish{Name: "drops", Tables: []Content{{Table: "a", Text: "new"}, {Table: "b"}}}
+	return []Scenario{
+		{Name: "one table", History: 1, Rivals: true, Actors: []Actor{Writes("W1", "w", wish("one", "a"))}},
+		{Name: "three tables", History: 1, Rivals: true, Actors: []Actor{Writes("W1", "w", three)}},
+		{Name: "a table registered, one dropped", History: 1, Rivals: true, Actors: []Actor{Writes("W1", "w", tombstone)}},
+		{Name: "a load, confirmed by its effects", History: 1, Rivals: true, Actors: []Actor{Writes("W1", "w", load)}},
+		{Name: "a withdrawal", History: 1, Rivals: true, Actors: []Actor{Writes("W1", "w", fails)}},
+		{Name: "two in a row", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a"), wish("two", "a", "b"))}},
+		{Name: "a group of two", History: 1, Actors: []Actor{WritesAtOnce("W1", "w", wish("one", "a"), wish("two", "b"))}},
+		{Name: "a group of three", History: 1, Actors: []Actor{WritesAtOnce("W1", "w", wish("one", "a"), wish("two", "b"), wish("three", "c"))}},
+		{Name: "a group that conflicts", History: 1, Actors: []Actor{WritesAtOnce("W1", "w", wish("one", "a"), wish("two", "a"))}},
+		{Name: "a group beside a writer", History: 1, Actors: []Actor{WritesAtOnce("W1", "w", wish("one", "a"), wish("two", "b"), wish("three", "c")), Writes("V1", "v", wish("four", "d"))}},
+		{Name: "fenced by mistake", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Recovers("R1", dead)}},
+		{Name: "three tables, fenced by mistake", History: 1, Actors: []Actor{Writes("W1", "w", three), Recovers("R1", dead)}},
+		{Name: "superseded", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("W2", "w", wish("two", "a"))}},
+		{Name: "superseded and recovered", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("W2", "w"), Recovers("R1", dead)}},
+		{Name: "two writers of one table", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("V1", "v", wish("two", "a"))}},
+		{Name: "two writers of two tables", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("V1", "v", wish("two", "b"))}},
+		{Name: "a drop beside a writer", History: 1, Actors: []Actor{Writes("W1", "w", drops), Writes("V1", "v", wish("two", "b"))}},
+		{Name: "two in a row, fenced by mistake", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a"), wish("two", "a")), Recovers("R1", dead)}},
+		{Name: "a freeze inside", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Freezes("M1")}},
+		{Name: "a freeze and a recovery inside", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Freezes("M1"), Recovers("R1", dead)}},
+		{Name: "a collection inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1")}},
+		{Name: "two collections inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1"), Collects("C2")}},
+		{Name: "a collection and a recovery inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1"), Recovers("R1", dead)}},
+		{Name: "a trim behind a publication", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), inTurn("T1", Writes("T1", "v", wish("two", "b")), Trims("T1"))}},
+		{Name: "a trim beside two writers", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("V1", "v", wish("two", "b")), Trims("T1")}},
+		{Name: "a trim and a recovery inside", History: 3, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Trims("T1"), Recovers("R1", dead)}},
+	}
+}

@@ -1,0 +1,49 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sim_test
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/salvor-io/salvor/test/contract"
+	"github.com/salvor-io/salvor/test/sim"
+)
+
+// Everybody at once, and everything goes wrong: whatever the seed, no law is broken.
+func TestSimulate(t *testing.T) {
+	contract.Row(t, 71, 99, 121, 125, 129, 159, 161)
+	if seed, err := strconv.ParseUint(os.Getenv("SIM_SEED"), 10, 64); err == nil {
+		t.Log(sim.NewSimulator(t).Seed(seed))
+		return
+	}
+	seeds := contract.Scale(t, "seeds", 300, 200_000)
+	s, began := sim.NewSimulator(t), time.Now()
+	deaths, lost := 0, 0
+	for seed := range uint64(seeds) {
+		out := s.Seed(seed)
+		if len(out.Breaches) > 0 {
+			t.Fatalf("%v\nto see it again:\n  SIM_SEED=%d go test ./test/sim -run '^TestSimulate$' -v\n%s", out.Breaches, seed, out)
+		}
+		deaths, lost = deaths+out.Deaths, lost+out.Lost
+	}
+	if deaths < seeds/4 || lost < seeds {
+		t.Errorf("only %d deaths and %d lost answers in %d seeds", deaths, lost, seeds)
+	}
+	took := time.Since(began)
+	t.Logf("%d seeds, %d deaths, %d requests or answers lost, %.0f seeds/s", seeds, deaths, lost, float64(seeds)/took.Seconds())
+}
+
+// A seed is the same whenever it runs, to the byte: what is durable, and the story.
+func TestASeedIsTheSameAgain(t *testing.T) {
+	seeds := contract.Scale(t, "replays", 40, 1000)
+	one, other := sim.NewSimulator(t), sim.NewSimulator(t)
+	for seed := range uint64(seeds) {
+		if a, b := one.Seed(seed), other.Seed(seed); a.End != b.End {
+			t.Fatalf("seed %d: not the same\n%s\nand\n%s", seed, a, b)
+		}
+	}
+}
