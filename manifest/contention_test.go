@@ -123,10 +123,11 @@ func contend(b *testing.B, open func(*testing.B) objstore.Bucket) {
 	}
 	b.ReportMetric(0, "ns/op")
 	one := cells[0]
-	b.Logf("%-18s %10s %8s %10s %9s %8s %8s %6s %9s", "", "commits/s", "of one", "objects/s", "conflicts", "att p99", "att max", "Jain", "deferred")
+	// Not by b.Log, which cuts after ten lines.
+	fmt.Printf("\n%s\n%-18s %10s %8s %10s %9s %8s %8s %6s %9s\n", b.Name(), "", "commits/s", "of one", "objects/s", "conflicts", "att p99", "att max", "Jain", "deferred")
 	for _, c := range cells {
 		slices.Sort(c.attempts)
-		b.Logf("%-18s %10.0f %8.2f %10.0f %8.1f%% %8d %8d %6.3f %9d", c.name, median(c.rates), median(c.rates)/median(one.rates), median(c.objects),
+		fmt.Printf("%-18s %10.0f %8.2f %10.0f %8.1f%% %8d %8d %6.3f %9d\n", c.name, median(c.rates), median(c.rates)/median(one.rates), median(c.objects),
 			100*median(c.conflicts), c.attempts[len(c.attempts)*99/100], c.attempts[len(c.attempts)-1], median(c.fairness), c.deferred)
 	}
 }
