@@ -48,6 +48,10 @@ func (s *Store) fly() {
 func (f *flight) step() {
 	ctx, release := together(f.members)
 	defer release()
+	if wait, quiet := f.s.pace.standBack(f.s.opt.Now()); wait > 0 {
+		f.standBack(ctx, min(wait, quiet))
+		return
+	}
 	st := f.s.View()
 	b := f.admit(st)
 	switch {
@@ -194,16 +198,29 @@ func (f *flight) refresh(ctx context.Context) {
 	f.fresh = true
 }
 
+// standBack lets others go first.
+func (f *flight) standBack(ctx context.Context, d time.Duration) {
+	before := f.s.View().Version
+	if err := f.s.opt.Sleep(ctx, d); err != nil {
+		f.tell(f.members, Published{}, fmt.Errorf("not published: %w", err))
+		f.members = nil
+		return
+	}
+	if f.refresh(ctx); f.s.View().Version == before {
+		f.s.pace.alone()
+	}
+}
+
 // pause lets a crowd thin out.
 func (f *flight) pause(ctx context.Context) {
 	worst := 0
 	for _, r := range f.members {
 		worst = max(worst, r.lost)
 	}
-	if worst < 2 {
+	d := time.Duration(f.s.opt.Jitter() * float64(f.s.pace.yield(worst)))
+	if d == 0 {
 		return
 	}
-	d := time.Duration(float64(worst-1) * f.s.opt.Jitter() * float64(4*time.Millisecond))
 	if err := f.s.opt.Sleep(ctx, d); err != nil {
 		f.tell(f.members, Published{}, err)
 		f.members = nil

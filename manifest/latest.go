@@ -87,6 +87,7 @@ func (s *Store) walkTo(ctx context.Context, st *State, sure time.Time, until Ver
 		if st, err = Apply(st, b, digest); err != nil {
 			return nil, false, s.unlessCollected(ctx, first, err)
 		}
+		s.pace.saw(b.By.Process)
 		if n%s.opt.CheckpointEvery == 0 {
 			if st, err = s.skip(ctx, st); err != nil {
 				return nil, false, err

@@ -92,6 +92,7 @@ func (s *Store) create(ctx context.Context, st *State, p Publication) (pub Publi
 		s.follow(st, other, began)
 		return Published{}, false, err
 	}
+	s.pace.win(p.By.Process, began, s.opt.Now())
 	// A sleeper may have re-created a number that was collected meanwhile. The
 	// boundary is checked after every create and every found-own.
 	collected, err := s.collected(ctx, b.Number)
@@ -117,6 +118,7 @@ func (s *Store) follow(st *State, other objstore.Object, began time.Time) {
 		return // the next look says it
 	}
 	if next, err := Apply(st, b, digest); err == nil {
+		s.pace.saw(b.By.Process)
 		s.learn(next, began)
 	}
 }

@@ -23,7 +23,7 @@ type Options struct {
 	Sleep func(ctx context.Context, d time.Duration) error
 	// Jitter returns a factor in [0,1) that spreads retries. Default 0.5.
 	Jitter func() float64
-	// Rebase is how often a publication is re-based before ErrContention. Default 16.
+	// Rebase is how often a publication is re-based before ErrContention. Default 32.
 	Rebase int
 	// Resolve bounds how long a lost answer is pursued before ErrUnknown. Default 15 s.
 	Resolve time.Duration
@@ -51,7 +51,7 @@ func (o Options) withDefaults() Options {
 		o.Jitter = func() float64 { return 0.5 }
 	}
 	if o.Rebase == 0 {
-		o.Rebase = 16
+		o.Rebase = 32
 	}
 	if o.Resolve == 0 {
 		o.Resolve = 15 * time.Second
@@ -76,6 +76,7 @@ type Store struct {
 
 	line  line   // this process's publications that wait for their batch
 	turns *turns // of those who read on
+	pace  pace   // with other processes
 
 	mu    sync.Mutex
 	state *State    // the newest state seen; only ever moves forward
