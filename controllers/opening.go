@@ -85,7 +85,7 @@ func (o *opener) open(ctx context.Context, ws *v1alpha1.WALStore) (res opening) 
 	}
 	b, err := o.opt.OpenBucket(ctx, ws.Spec.Root, access)
 	if err != nil {
-		res.claimed.settle(found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonRootUnreachable, "%s", short(err)), rootFinding)
+		res.claimed.settle(openFinding(access, err), rootFinding)
 		return res
 	}
 	root := &Root{Store: client.ObjectKeyFromObject(ws), UID: ws.UID, URI: ws.Spec.Root.URI, Bucket: b, print: print, ca: len(access.CA) > 0}
@@ -163,7 +163,7 @@ func (o *opener) credentials(ctx context.Context, ws *v1alpha1.WALStore) (a Acce
 				"%s is on the operator's own machine, and this operator was not started with --allow-local-roots", root.URI).final()
 		}
 		return a, nil
-	case root.Credentials == nil && root.Endpoint == "" && listed(o.opt.AmbientRoots, root.URI):
+	case root.Credentials == nil && root.Endpoint == "" && listed(o.opt.AmbientRoots, root):
 		return a, nil
 	case root.Credentials == nil:
 		return a, found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonCredentialsMissing,
@@ -177,9 +177,24 @@ func (o *opener) credentials(ctx context.Context, ws *v1alpha1.WALStore) (a Acce
 		}
 		return a, nil
 	}
-	a.Secret, err = o.entries(ctx, ws, root.Credentials.SecretRef.Name, v1alpha1.SecretAccessKeyID, v1alpha1.SecretSecretAccessKey)
+	name := root.Credentials.SecretRef.Name
+	if a.Secret, err = o.entries(ctx, ws, name); err != nil {
+		return a, err
+	}
 	a.CA = a.Secret[v1alpha1.SecretCA]
-	return a, err
+	if reason, what := unusable(root, a); what != "" {
+		return a, found(v1alpha1.ConditionRootClaimed, reason, "Secret %s/%s %s", ws.Namespace, name, what).final()
+	}
+	return a, nil
+}
+
+// openFinding is why a bucket was not opened, before anything was asked of it: with
+// credentials of the namespace it is those that cannot be used.
+func openFinding(with Access, err error) *finding {
+	if with.own() {
+		return found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonCredentialsInvalid, "%s", short(err)).final()
+	}
+	return found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonRootUnreachable, "%s", short(err))
 }
 
 // entries are the data of a Secret that opens a root, with all of what is needed.

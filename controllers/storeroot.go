@@ -71,6 +71,19 @@ func tokenEnvironment(ws *v1alpha1.WALStore) (out []*coreac.EnvVarApplyConfigura
 	return out
 }
 
+// addressing adds what only S3 asks for: whether the bucket stands in the path, and
+// its region.
+func addressing(q url.Values, root v1alpha1.Root) {
+	if root.Endpoint != "" || root.PathStyle {
+		q.Set("path_style", strconv.FormatBool(root.PathStyle))
+	}
+	if root.Region != "" {
+		q.Set("region", root.Region)
+	} else if root.Credentials != nil && root.Endpoint == "" {
+		q.Set("region", "us-east-1")
+	}
+}
+
 // tune adds the settings that are not as every store has them: what says the same
 // in other words would restart the pods.
 func tune(q url.Values, root v1alpha1.Root) {

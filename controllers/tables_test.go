@@ -106,7 +106,7 @@ func TestAmbientRootsAreExact(t *testing.T) {
 		{"s3://b/a/", "s3://b/ab", false},
 		{"s3://b/", "s3://bb/a", false},
 	} {
-		if got := listed([]string{"s3://other/", c.root}, c.uri); got != c.want {
+		if got := listed([]string{"s3://other/", c.root}, v1alpha1.Root{URI: c.uri}); got != c.want {
 			t.Errorf("%s in %s: %t", c.uri, c.root, got)
 		}
 	}

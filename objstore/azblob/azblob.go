@@ -85,7 +85,7 @@ func (b *Bucket) clients() (*clients, error) {
 		return b.to, nil
 	}
 	once := policy.RetryOptions{MaxRetries: -1}
-	again := policy.RetryOptions{MaxRetries: int32(b.o.ReadAttempts - 1), RetryDelay: 100 * time.Millisecond, MaxRetryDelay: 5 * time.Second}
+	again := policy.RetryOptions{MaxRetries: int32(b.o.ReadAttempts - 1), RetryDelay: min(100*time.Millisecond, b.o.MaxBackoff), MaxRetryDelay: b.o.MaxBackoff}
 	if b.o.ReadAttempts == 1 {
 		again.MaxRetries = -1 // zero is the SDK's default
 	}

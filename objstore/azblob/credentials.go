@@ -43,10 +43,15 @@ func (o Options) credentials() (given, error) {
 			return strings.TrimSpace(string(b)), err
 		}
 	}
-	for _, field := range []struct {
+	fields := []struct {
 		name string
 		to   *string
-	}{{SecretAccount, &g.account}, {SecretKey, &g.key}, {SecretConnectionString, &g.connection}} {
+	}{{SecretAccount, &g.account}, {SecretKey, &g.key}, {SecretConnectionString, &g.connection}}
+	if o.CredentialsDir == "" && (o.Account != "" || o.Endpoint != "") {
+		// A connection string of the environment would win over what is named here.
+		fields = fields[:2]
+	}
+	for _, field := range fields {
 		value, err := look(field.name)
 		if err != nil {
 			return g, fmt.Errorf("read credentials: %w", err)

@@ -24,8 +24,8 @@ type Options struct {
 	Endpoint string
 
 	// Credentials come from the first of these that is set. None: the variables
-	// AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_KEY that the az command reads,
-	// and else the chain of Azure's libraries (AZURE_CLIENT_ID and so on, workload
+	// AZURE_STORAGE_CONNECTION_STRING (where neither Account nor Endpoint names another)
+	// or AZURE_STORAGE_KEY that the az command reads, and else the chain of Azure's libraries (AZURE_CLIENT_ID and so on, workload
 	// identity, managed identity, az login).
 	//
 	// AccountKey is a key of the account, in base64.

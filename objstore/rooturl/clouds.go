@@ -20,7 +20,7 @@ import (
 )
 
 func openS3(ctx context.Context, u *url.URL, o s3.Options) (objstore.Bucket, error) {
-	if err := onlyParameters(u, append([]string{"endpoint", "region", "path_style", "ca_file", "credentials_dir", "max_backoff"}, limits...)...); err != nil {
+	if err := onlyParameters(u, append([]string{"endpoint", "region", "path_style", "ca_file", "credentials_dir"}, limits...)...); err != nil {
 		return nil, err
 	}
 	if u.Host == "" {
@@ -103,10 +103,10 @@ func openAzblob(ctx context.Context, u *url.URL, o azblob.Options) (objstore.Buc
 }
 
 // limits are the parameters that say how a server is asked.
-var limits = []string{"connect_timeout", "request_timeout", "read_attempts", "max_connections"}
+var limits = []string{"connect_timeout", "request_timeout", "read_attempts", "max_backoff", "max_connections"}
 
 func limit(q url.Values, l *httpx.Limits) error {
-	return errors.Join(duration(q, "connect_timeout", &l.DialTimeout), duration(q, "request_timeout", &l.AnswerTimeout),
+	return errors.Join(duration(q, "connect_timeout", &l.DialTimeout), duration(q, "request_timeout", &l.AnswerTimeout), duration(q, "max_backoff", &l.MaxBackoff),
 		count(q, "read_attempts", &l.ReadAttempts), count(q, "max_connections", &l.MaxConns))
 }
 

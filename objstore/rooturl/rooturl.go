@@ -18,6 +18,7 @@
 //	  &read_attempts=3            of a read or a listing; what writes is sent once
 //	  &max_backoff=5s             the longest pause before another attempt
 //	  &max_connections=64
+//	                              (the last five hold for the clouds below, too)
 //	gs://bucket/prefix            a bucket of Google Cloud Storage, with
 //	  ?endpoint=http://host:port  a private endpoint, or an emulator
 //	  &anonymous=true             no credentials

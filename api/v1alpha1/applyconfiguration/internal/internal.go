@@ -313,6 +313,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.Requests
       default: {}
+    - name: storageAccount
+      type:
+        scalar: string
     - name: uri
       type:
         scalar: string
