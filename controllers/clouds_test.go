@@ -9,16 +9,19 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
 	"github.com/salvor-io/salvor/objstore/fault"
+	"github.com/salvor-io/salvor/objstore/rooturl"
 	"github.com/salvor-io/salvor/test/contract"
 )
 
@@ -183,6 +186,50 @@ func TestASecretThatOpensNothingIsNotMadeUpFor(t *testing.T) {
 				t.Errorf("the server was asked by %s", by)
 			}
 		})
+	}
+}
+
+// The pods of a managed store read the same Secret, mounted, with the same settings.
+func TestPodsOnACloudReadTheMountedSecret(t *testing.T) {
+	ws := &v1alpha1.WALStore{ObjectMeta: metav1.ObjectMeta{Name: "orders", Namespace: "shop"}, Spec: v1alpha1.WALStoreSpec{Managed: &v1alpha1.ManagedStore{Replicas: 1}}}
+	credentials := &v1alpha1.Credentials{SecretRef: v1alpha1.LocalReference{Name: "creds"}}
+	const mounted = "credentials_dir=%2Fvar%2Frun%2Fsecrets%2Fsalvor-root"
+	for _, c := range []struct {
+		root v1alpha1.Root
+		ca   bool
+		want string
+	}{
+		{v1alpha1.Root{URI: "gs://bucket/orders"}, false, "gs://bucket/orders?" + mounted},
+		{v1alpha1.Root{URI: "gs://bucket/orders", Endpoint: "https://g", Requests: v1alpha1.Requests{MaxBackoff: &metav1.Duration{Duration: time.Second}}}, true,
+			"gs://bucket/orders?ca_file=%2Fvar%2Frun%2Fsecrets%2Fsalvor-root%2Fca.crt&" + mounted + "&endpoint=https%3A%2F%2Fg&max_backoff=1s"},
+		{v1alpha1.Root{URI: "azblob://box/orders", StorageAccount: "tenant"}, false, "azblob://box/orders?" + mounted + "&storage_account=tenant"},
+		{v1alpha1.Root{URI: "azblob://box/orders", Endpoint: "http://h/tenant"}, false, "azblob://box/orders?" + mounted + "&endpoint=http%3A%2F%2Fh%2Ftenant"},
+	} {
+		ws.Spec.Root = c.root
+		ws.Spec.Root.Credentials = credentials
+		got := storeRoot(ws, c.ca)
+		if got != c.want {
+			t.Errorf("the pods' root is\n%s, want\n%s", got, c.want)
+		}
+		if v := storeSet(ws, "image", 1, c.ca).Spec.Template.Spec.Volumes; len(v) != 1 || *v[0].Secret.SecretName != "creds" {
+			t.Errorf("volumes: %+v", v)
+		}
+		// The store takes every word of it.
+		parsed, err := url.Parse(got)
+		must(t, err)
+		q := parsed.Query()
+		q.Del("ca_file") // that file is in the pod
+		parsed.RawQuery = q.Encode()
+		b, err := rooturl.Open(t.Context(), parsed.String(), rooturl.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", got, err)
+			continue
+		}
+		_ = b.Close()
+	}
+	ws.Spec.Root = v1alpha1.Root{URI: "gs://bucket/orders"}
+	if got := storeRoot(ws, false); got != "gs://bucket/orders" {
+		t.Errorf("an ambient root of pods is %s", got)
 	}
 }
 
