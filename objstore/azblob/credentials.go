@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 )
 
@@ -31,6 +31,9 @@ type given struct{ account, key, connection string }
 func (o Options) credentials() (given, error) {
 	g := given{account: o.Account, key: o.AccountKey, connection: o.ConnectionString}
 	if g.key != "" || g.connection != "" {
+		return g, nil
+	}
+	if o.Federation != nil && o.CredentialsDir == "" {
 		return g, nil
 	}
 	look := func(name string) (string, error) { return os.Getenv(name), nil }
@@ -79,7 +82,7 @@ func (o Options) url(g given) (string, error) {
 }
 
 // open returns a client of the SDK for what is given.
-func (o Options) open(g given, co *container.ClientOptions, chain *azidentity.DefaultAzureCredentialOptions) (*container.Client, error) {
+func (o Options) open(g given, co *container.ClientOptions, identity func() (azcore.TokenCredential, error)) (*container.Client, error) {
 	if g.connection != "" {
 		return container.NewClientFromConnectionString(g.connection, o.Container, co)
 	}
@@ -88,11 +91,11 @@ func (o Options) open(g given, co *container.ClientOptions, chain *azidentity.De
 		return nil, err
 	}
 	if g.key == "" {
-		identity, err := azidentity.NewDefaultAzureCredential(chain)
+		as, err := identity()
 		if err != nil {
 			return nil, err
 		}
-		return container.NewClient(url, identity, co)
+		return container.NewClient(url, as, co)
 	}
 	if g.account == "" {
 		return nil, fmt.Errorf("an account key, and no account: give it, or %s", SecretAccount)

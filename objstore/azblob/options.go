@@ -38,6 +38,9 @@ type Options struct {
 	// again for each request, so that rotated ones are taken up.
 	CredentialsDir string
 
+	// Federation exchanges tokens of another issuer. Account or Endpoint is needed.
+	Federation *Federation
+
 	// CA is a bundle of PEM certificates to trust besides those of the host.
 	CA []byte
 	// Limits bound what one call costs.
@@ -57,6 +60,11 @@ func (o Options) withDefaults() (Options, error) {
 			return o, fmt.Errorf("azblob: %w", err)
 		}
 		o.Endpoint = strings.TrimSuffix(o.Endpoint, "/")
+	}
+	if o.Federation != nil {
+		if err := o.Federation.check(); err != nil {
+			return o, err
+		}
 	}
 	var err error
 	if o.Limits, err = o.Limits.WithDefaults(); err != nil {
