@@ -46,7 +46,10 @@ func TestInvalidWALStoresAreRefused(t *testing.T) {
 	account := map[string]any{"name": "orders", "roleARN": "arn:aws:iam::111122223333:role/orders"}
 	tokens := a.with("spec.root.credentials", map[string]any{"serviceAccount": account})
 	gs, az := a.with("spec.root.uri", "gs://stores/orders"), a.with("spec.root.uri", "azblob://stores/orders")
+	google1, azure1 := byTokens(a)
 	const (
+		sa       = "spec.root.credentials.serviceAccount."
+		others   = "roleARN belongs to s3:// roots, identityProvider and impersonate to gs://, tenantID and clientID to azblob://"
 		scheme   = "the root must be s3://BUCKET/PREFIX"
 		spelling = "a root has one spelling"
 		bucket   = "an S3 root is s3:// and a bucket's name"
@@ -103,8 +106,20 @@ func TestInvalidWALStoresAreRefused(t *testing.T) {
 			"an endpoint needs credentials.secretRef or credentials.serviceAccount"},
 		{"the operator's identity for a tenant's server in the words of Azure", az.with("spec.root.credentials", nil).with("spec.root.endpoint", "https://h/account"),
 			"an endpoint needs credentials.secretRef or credentials.serviceAccount"},
-		{"tokens for Google", gs.with("spec.root.credentials", map[string]any{"serviceAccount": account}), "credentials.serviceAccount opens s3:// roots only, so far"},
-		{"tokens for Azure", az.with("spec.root.credentials", map[string]any{"serviceAccount": account}), "credentials.serviceAccount opens s3:// roots only, so far"},
+		{"tokens for Google without a provider", google1.with(sa+"identityProvider", nil), "identityProvider is needed for a gs:// root"},
+		{"a provider that is none", google1.with(sa+"identityProvider", "//iam.googleapis.com/projects/1"), "identityProvider must be like projects/NUMBER"},
+		{"somebody who is no service account", google1.with(sa+"impersonate", "admin/x"), "impersonate must be a service account's e-mail address"},
+		{"tokens for Azure without a tenant", azure1.with(sa+"tenantID", nil), "tenantID and clientID are needed for an azblob:// root"},
+		{"tokens for Azure without a client", azure1.with(sa+"clientID", nil), "tenantID and clientID are needed for an azblob:// root"},
+		{"tokens for Azure without an account", azure1.with("spec.root.storageAccount", nil), "storageAccount is needed beside credentials.serviceAccount"},
+		{"tokens for Azure in clear", azure1.with("spec.root.endpoint", "http://h/ordersprod"), "tokens travel with TLS only"},
+		{"tokens for Azure exchanged in clear", azure1.with(sa+"stsEndpoint", "http://h"), "tokens travel with TLS only"},
+		{"a role at Google", google1.with(sa+"roleARN", "arn:aws:iam::1:role/x"), others},
+		{"a tenant at Google", google1.with(sa+"tenantID", "t"), others},
+		{"somebody to impersonate on Azure", azure1.with(sa+"impersonate", "a@b"), others},
+		{"a client at AWS", tokens.with(sa+"clientID", "c"), others},
+		{"a provider at AWS", tokens.with(sa+"identityProvider", "projects/1/locations/global/workloadIdentityPools/p/providers/q"), others},
+		{"a token for the API server in the words of Google", google1.with(sa+"audience", "https://kubernetes.default.svc"), "never this cluster's own API server"},
 		{"a relative directory", local.with("spec.root.uri", "file://lib/store"), "a directory root is file:// and an absolute path"},
 		{"a memory root with a path", local.with("spec.root.uri", "mem://a/b"), "a memory root is mem:// and a name"},
 		{"no root", a.with("spec.root.uri", nil), "spec.root.uri: Required value"},
@@ -162,6 +177,15 @@ func TestInvalidWALStoresAreRefused(t *testing.T) {
 	}
 }
 
+// byTokens are a root on each of the two clouds that is opened by tokens.
+func byTokens(a object) (google, azure object) {
+	google = a.with("spec.root.uri", "gs://stores/orders").with("spec.root.credentials", map[string]any{"serviceAccount": map[string]any{
+		"name": "orders", "identityProvider": "projects/1/locations/global/workloadIdentityPools/p-1/providers/q"}})
+	azure = a.with("spec.root.uri", "azblob://stores/orders").with("spec.root.storageAccount", "ordersprod").with("spec.root.credentials", map[string]any{"serviceAccount": map[string]any{
+		"name": "orders", "tenantID": "8a6f1f3e-0000-4000-8000-000000000001", "clientID": "8a6f1f3e-0000-4000-8000-000000000002"}})
+	return google, azure
+}
+
 // What is built later is not in the schema: a field of it is an unknown field.
 func TestWhatIsNotBuiltIsNoField(t *testing.T) {
 	contract.Row(t, 144)
@@ -185,23 +209,27 @@ func TestValidWALStoresAreAccepted(t *testing.T) {
 	contract.Row(t, 144)
 	s := server(t)
 	a, m := parse(t, adopted), parse(t, managed)
+	google1, azure1 := byTokens(a)
 	local := a.with("spec.root", map[string]any{"uri": "file:///var/lib/store"})
 	for name, o := range map[string]object{
-		"the smallest":              a,
-		"the smallest managed":      m,
-		"a bucket without a prefix": a.with("spec.root.uri", "s3://stores"),
-		"dots in the bucket":        a.with("spec.root.uri", "s3://my.stores-1/a/b_c.d=e+f,g~h"),
-		"hidden directories":        a.with("spec.root.uri", "s3://stores/.a/..b/c."),
-		"a bucket at Google":        a.with("spec.root.uri", "gs://my_stores.example-1/orders"),
-		"an endpoint of Google":     a.with("spec.root.uri", "gs://stores").with("spec.root.endpoint", "https://storage-orders.p.googleapis.com"),
-		"an ambient root at Google": a.with("spec.root.uri", "gs://stores/orders").with("spec.root.credentials", nil),
-		"a container":               a.with("spec.root.uri", "azblob://my-stores/a.b/orders").with("spec.root.storageAccount", "ordersprod"),
-		"an account in the Secret":  a.with("spec.root.uri", "azblob://stores"),
-		"an account's endpoint":     a.with("spec.root.uri", "azblob://stores").with("spec.root.endpoint", "http://10.0.0.1:10000/devstoreaccount1"),
-		"an ambient container":      a.with("spec.root.uri", "azblob://stores").with("spec.root.credentials", nil).with("spec.root.storageAccount", "ordersprod"),
-		"an endpoint with a port":   a.with("spec.root.endpoint", "http://10.0.0.1:7070"),
-		"an endpoint on IPv6":       a.with("spec.root.endpoint", "http://[fd00::1]:7070"),
-		"tokens":                    a.with("spec.root.credentials", map[string]any{"serviceAccount": map[string]any{"name": "orders", "roleARN": "arn:aws:iam::111122223333:role/eu/orders"}}),
+		"the smallest":                           a,
+		"the smallest managed":                   m,
+		"a bucket without a prefix":              a.with("spec.root.uri", "s3://stores"),
+		"dots in the bucket":                     a.with("spec.root.uri", "s3://my.stores-1/a/b_c.d=e+f,g~h"),
+		"hidden directories":                     a.with("spec.root.uri", "s3://stores/.a/..b/c."),
+		"tokens for Google":                      google1,
+		"tokens for a service account of Google": google1.with("spec.root.credentials.serviceAccount.impersonate", "writer@p-1.iam.gserviceaccount.com"),
+		"tokens for Azure":                       azure1.with("spec.root.endpoint", "https://h/ordersprod").with("spec.root.credentials.serviceAccount.stsEndpoint", "https://login.microsoftonline.us"),
+		"a bucket at Google":                     a.with("spec.root.uri", "gs://my_stores.example-1/orders"),
+		"an endpoint of Google":                  a.with("spec.root.uri", "gs://stores").with("spec.root.endpoint", "https://storage-orders.p.googleapis.com"),
+		"an ambient root at Google":              a.with("spec.root.uri", "gs://stores/orders").with("spec.root.credentials", nil),
+		"a container":                            a.with("spec.root.uri", "azblob://my-stores/a.b/orders").with("spec.root.storageAccount", "ordersprod"),
+		"an account in the Secret":               a.with("spec.root.uri", "azblob://stores"),
+		"an account's endpoint":                  a.with("spec.root.uri", "azblob://stores").with("spec.root.endpoint", "http://10.0.0.1:10000/devstoreaccount1"),
+		"an ambient container":                   a.with("spec.root.uri", "azblob://stores").with("spec.root.credentials", nil).with("spec.root.storageAccount", "ordersprod"),
+		"an endpoint with a port":                a.with("spec.root.endpoint", "http://10.0.0.1:7070"),
+		"an endpoint on IPv6":                    a.with("spec.root.endpoint", "http://[fd00::1]:7070"),
+		"tokens":                                 a.with("spec.root.credentials", map[string]any{"serviceAccount": map[string]any{"name": "orders", "roleARN": "arn:aws:iam::111122223333:role/eu/orders"}}),
 		"tokens for another server": a.with("spec.root.credentials", map[string]any{"serviceAccount": map[string]any{
 			"name": "orders.eu", "roleARN": "arn:minio:iam:::role/a-b_c", "stsEndpoint": "https://minio.storage.svc:9000", "audience": "minio", "caSecretRef": map[string]any{"name": "ca"}}}),
 		"other requests": a.with("spec.root.requests", map[string]any{

@@ -20,6 +20,10 @@ func openGCS(ctx context.Context, root v1alpha1.Root, rest string, with Access) 
 		Bucket: bucket, Endpoint: strings.TrimSuffix(root.Endpoint, "/"), CA: with.CA, Limits: limits(root),
 		CredentialsJSON: with.Secret[v1alpha1.SecretGoogleCredentials],
 	}
+	if with.Tokens != nil {
+		a := root.Credentials.ServiceAccount
+		o.Federation = &gcs.Federation{Tokens: with.Tokens, Provider: a.IdentityProvider, Impersonate: a.Impersonate, Endpoint: strings.TrimSuffix(a.STSEndpoint, "/")}
+	}
 	b, err := gcs.Open(ctx, o)
 	if err != nil {
 		return nil, err
@@ -32,6 +36,10 @@ func openAzure(ctx context.Context, root v1alpha1.Root, rest string, with Access
 	o := azblob.Options{
 		Container: container, Account: root.StorageAccount, Endpoint: strings.TrimSuffix(root.Endpoint, "/"), CA: with.CA, Limits: limits(root),
 		AccountKey: with.entry(v1alpha1.SecretStorageKey), ConnectionString: with.entry(v1alpha1.SecretConnectionString),
+	}
+	if with.Tokens != nil {
+		a := root.Credentials.ServiceAccount
+		o.Federation = &azblob.Federation{Tokens: with.Tokens, TenantID: a.TenantID, ClientID: a.ClientID, Authority: strings.TrimSuffix(a.STSEndpoint, "/")}
 	}
 	if o.Account == "" {
 		o.Account = with.entry(v1alpha1.SecretStorageAccount)

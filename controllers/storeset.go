@@ -160,6 +160,8 @@ func storeRoot(ws *v1alpha1.WALStore, ca bool) string {
 	}
 	if strings.HasPrefix(root.URI, "s3://") {
 		addressing(q, root)
+	} else if account := serviceAccount(ws); account != nil {
+		federation(q, account)
 	}
 	if root.Credentials != nil && serviceAccount(ws) == nil {
 		q.Set("credentials_dir", secretDir)

@@ -51,6 +51,7 @@ const (
 	DefaultMaxBackoff               = 5 * time.Second
 	DefaultMaxConnections     int32 = 64
 	DefaultAudience                 = "sts.amazonaws.com"
+	DefaultAudienceAzure            = "api://AzureADTokenExchange"
 )
 
 // MaxTables is how many of an operation's tables a RecoverySidecar lists; its
