@@ -189,6 +189,22 @@ func TestASecretThatOpensNothingIsNotMadeUpFor(t *testing.T) {
 	}
 }
 
+// opensAsURL shows that a store takes every word of its root.
+func opensAsURL(t *testing.T, root string) {
+	t.Helper()
+	u, err := url.Parse(root)
+	must(t, err)
+	q := u.Query()
+	q.Del("ca_file") // that file is in the pod
+	u.RawQuery = q.Encode()
+	b, err := rooturl.Open(t.Context(), u.String(), rooturl.Options{})
+	if err != nil {
+		t.Errorf("%s: %v", root, err)
+		return
+	}
+	_ = b.Close()
+}
+
 // The pods of a managed store read the same Secret, mounted, with the same settings.
 func TestPodsOnACloudReadTheMountedSecret(t *testing.T) {
 	ws := &v1alpha1.WALStore{ObjectMeta: metav1.ObjectMeta{Name: "orders", Namespace: "shop"}, Spec: v1alpha1.WALStoreSpec{Managed: &v1alpha1.ManagedStore{Replicas: 1}}}
@@ -214,18 +230,7 @@ func TestPodsOnACloudReadTheMountedSecret(t *testing.T) {
 		if v := storeSet(ws, "image", 1, c.ca).Spec.Template.Spec.Volumes; len(v) != 1 || *v[0].Secret.SecretName != "creds" {
 			t.Errorf("volumes: %+v", v)
 		}
-		// The store takes every word of it.
-		parsed, err := url.Parse(got)
-		must(t, err)
-		q := parsed.Query()
-		q.Del("ca_file") // that file is in the pod
-		parsed.RawQuery = q.Encode()
-		b, err := rooturl.Open(t.Context(), parsed.String(), rooturl.Options{})
-		if err != nil {
-			t.Errorf("%s: %v", got, err)
-			continue
-		}
-		_ = b.Close()
+		opensAsURL(t, got)
 	}
 	ws.Spec.Root = v1alpha1.Root{URI: "gs://bucket/orders"}
 	if got := storeRoot(ws, false); got != "gs://bucket/orders" {
