@@ -17,25 +17,6 @@ import (
 	"github.com/salvor-io/salvor/objstore/s3"
 )
 
-// Access is what a WALStore's own namespace gives to open its root. The zero
-// value is for roots that need nothing, or that may use the operator's own identity.
-type Access struct {
-	// Secret holds keys, and perhaps certificates.
-	Secret map[string][]byte
-	// Tokens are exchanged for credentials, as spec.root.credentials.serviceAccount says.
-	Tokens objstore.TokenSource
-	// Session names who exchanges them, in the logs of the other side.
-	Session string
-	// CA are certificates to trust besides those of the host; PEM.
-	CA []byte
-}
-
-// own reports whether the namespace gave anything to prove who asks.
-func (a Access) own() bool { return a.Secret != nil || a.Tokens != nil }
-
-// entry is one of the Secret's, as a person may have written it to a file.
-func (a Access) entry(name string) string { return strings.TrimSpace(string(a.Secret[name])) }
-
 // OpenBucket opens the bucket of a root by its scheme. Nothing is asked of its
 // server yet.
 func OpenBucket(ctx context.Context, root v1alpha1.Root, with Access) (objstore.Bucket, error) {

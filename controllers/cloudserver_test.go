@@ -53,11 +53,11 @@ func (c *cloud) callers() string {
 // account of a key, the signature of a shared access.
 func caller(r *http.Request) string {
 	how, proof, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	switch {
-	case how == "SharedKey":
+	switch how {
+	case "SharedKey":
 		account, _, _ := strings.Cut(proof, ":")
 		return account
-	case how == "Bearer":
+	case "Bearer":
 		if parts := strings.Split(proof, "."); len(parts) == 3 {
 			var claims struct{ Iss string }
 			raw, err := base64.RawURLEncoding.DecodeString(parts[1])
