@@ -119,6 +119,12 @@ func TestRestrictedIsEnforcedHere(t *testing.T) {
 // Whoever follows a sample makes Secrets that the operator can use: the entries
 // have their names, and the keys are long enough to sign with.
 func TestSampleSecretsHaveWhatTheOperatorReads(t *testing.T) {
+	clouds := map[string]bool{}
+	defer func() {
+		if len(clouds) != 3 {
+			t.Errorf("there are samples for %v, want one for each cloud", clouds)
+		}
+	}()
 	for file, docs := range samples(t) {
 		secrets := map[string]map[string][]byte{}
 		for _, o := range docs {
@@ -142,10 +148,17 @@ func TestSampleSecretsHaveWhatTheOperatorReads(t *testing.T) {
 			stores++
 			var ws v1alpha1.WALStore
 			fill(t, o.unstructured(), &ws)
-			root := secrets[ws.Spec.Root.Credentials.SecretRef.Name]
-			if len(root[v1alpha1.SecretAccessKeyID]) == 0 || len(root[v1alpha1.SecretSecretAccessKey]) == 0 {
-				t.Errorf("%s: the root's Secret lacks an access key", file)
+			root, cloud := secrets[ws.Spec.Root.Credentials.SecretRef.Name], strings.SplitN(ws.Spec.Root.URI, ":", 2)[0]
+			for _, entry := range map[string][]string{
+				"s3":     {v1alpha1.SecretAccessKeyID, v1alpha1.SecretSecretAccessKey},
+				"gs":     {v1alpha1.SecretGoogleCredentials},
+				"azblob": {v1alpha1.SecretStorageKey},
+			}[cloud] {
+				if len(root[entry]) == 0 {
+					t.Errorf("%s: the root's Secret lacks %s", file, entry)
+				}
 			}
+			clouds[cloud] = true
 			keys, err := audit.NewKeyring(secrets[ws.Spec.Audit.KeySecretRef.Name])
 			if err == nil {
 				_, err = keys.Current()

@@ -45,12 +45,20 @@ func TestInvalidWALStoresAreRefused(t *testing.T) {
 	local := a.with("spec.root", map[string]any{"uri": "file:///var/lib/store"})
 	account := map[string]any{"name": "orders", "roleARN": "arn:aws:iam::111122223333:role/orders"}
 	tokens := a.with("spec.root.credentials", map[string]any{"serviceAccount": account})
+	gs, az := a.with("spec.root.uri", "gs://stores/orders"), a.with("spec.root.uri", "azblob://stores/orders")
+	google1, azure1 := byTokens(a)
 	const (
+		sa       = "spec.root.credentials.serviceAccount."
+		others   = "roleARN belongs to s3:// roots, identityProvider and impersonate to gs://, tenantID and clientID to azblob://"
 		scheme   = "the root must be s3://BUCKET/PREFIX"
 		spelling = "a root has one spelling"
 		bucket   = "an S3 root is s3:// and a bucket's name"
 		query    = "a root's URI has no query"
-		belong   = "credentials, endpoint, region and pathStyle belong to s3:// roots"
+		belong   = "credentials and endpoint belong to s3://, gs:// and azblob:// roots"
+		onlyS3   = "region and pathStyle belong to s3:// roots"
+		google   = "a root on Google Cloud Storage is gs:// and a bucket's name"
+		azure    = "a root on Azure is azblob:// and a container's name"
+		bare     = "the endpoint must be http:// or https:// with a host and perhaps a port, and nothing behind it"
 		name     = "a WALStore's name has at most 52"
 		one      = "set exactly one of workload (pods that are there already) and managed"
 		endpoint = "the endpoint must be http:// or https:// with a host"
@@ -62,7 +70,7 @@ func TestInvalidWALStoresAreRefused(t *testing.T) {
 	}{
 		{"a root on http", a.with("spec.root.uri", "https://stores/orders"), scheme},
 		{"a root without a scheme", a.with("spec.root.uri", "stores/orders"), scheme},
-		{"a root on a store that is not built yet", a.with("spec.root.uri", "gs://stores/orders"), scheme},
+		{"a root on a store that is not built", a.with("spec.root.uri", "az://stores/orders"), scheme},
 		{"the scheme in capitals", a.with("spec.root.uri", "S3://stores/orders"), scheme},
 		{"settings in a query", a.with("spec.root.uri", "s3://stores/orders?region=x"), query},
 		{"a password in the URI", a.with("spec.root.uri", "s3://key:secret@stores/orders"), query},
@@ -74,6 +82,44 @@ func TestInvalidWALStoresAreRefused(t *testing.T) {
 		{"no bucket", a.with("spec.root.uri", "s3:///orders"), bucket},
 		{"a space in the prefix", a.with("spec.root.uri", "s3://stores/or ders"), bucket},
 		{"an escape in the prefix", a.with("spec.root.uri", "s3://stores/or%20ders"), bucket},
+		{"no bucket at Google", gs.with("spec.root.uri", "gs:///orders"), google},
+		{"a bucket at Google in capitals", gs.with("spec.root.uri", "gs://Stores/orders"), google},
+		{"a short bucket at Google", gs.with("spec.root.uri", "gs://ab"), google},
+		{"a space in a prefix at Google", gs.with("spec.root.uri", "gs://stores/or ders"), google},
+		{"no container", az.with("spec.root.uri", "azblob:///orders"), azure},
+		{"a container with a dot", az.with("spec.root.uri", "azblob://my.stores/orders"), azure},
+		{"a container with two dashes", az.with("spec.root.uri", "azblob://my--stores/orders"), azure},
+		{"a container that is too long", az.with("spec.root.uri", "azblob://"+strings.Repeat("x", 64)), azure},
+		{"the account in the URI", az.with("spec.root.uri", "azblob://stores/orders?storage_account=ordersprod"), query},
+		{"a segment that ends in a dot on Azure", az.with("spec.root.uri", "azblob://stores/a./b"), "a segment that ends in a dot"},
+		{"a prefix that ends in a dot on Azure", az.with("spec.root.uri", "azblob://stores/a."), "a segment that ends in a dot"},
+		{"an account of S3", a.with("spec.root.storageAccount", "ordersprod"), "storageAccount belongs to azblob:// roots"},
+		{"an account of Google", gs.with("spec.root.storageAccount", "ordersprod"), "storageAccount belongs to azblob:// roots"},
+		{"an account by its host", az.with("spec.root.storageAccount", "orders.blob.example"), "storageAccount is the account's name alone"},
+		{"a region of Google", gs.with("spec.root.region", "europe-west1"), onlyS3},
+		{"a region of Azure", az.with("spec.root.region", "westeurope"), onlyS3},
+		{"pathStyle on Azure", az.with("spec.root.pathStyle", true), onlyS3},
+		{"an account behind an S3 endpoint", a.with("spec.root.endpoint", "https://s3.example.net/bucket"), bare},
+		{"an account behind an endpoint of Google", gs.with("spec.root.endpoint", "https://storage.example.net/bucket"), bare},
+		{"two segments behind an endpoint of Azure", az.with("spec.root.endpoint", "https://h/account/container"), endpoint},
+		{"the operator's identity for a tenant's server in the words of Google", gs.with("spec.root.credentials", nil).with("spec.root.endpoint", "https://storage.example.net"),
+			"an endpoint needs credentials.secretRef or credentials.serviceAccount"},
+		{"the operator's identity for a tenant's server in the words of Azure", az.with("spec.root.credentials", nil).with("spec.root.endpoint", "https://h/account"),
+			"an endpoint needs credentials.secretRef or credentials.serviceAccount"},
+		{"tokens for Google without a provider", google1.with(sa+"identityProvider", nil), "identityProvider is needed for a gs:// root"},
+		{"a provider that is none", google1.with(sa+"identityProvider", "//iam.googleapis.com/projects/1"), "identityProvider must be like projects/NUMBER"},
+		{"somebody who is no service account", google1.with(sa+"impersonate", "admin/x"), "impersonate must be a service account's e-mail address"},
+		{"tokens for Azure without a tenant", azure1.with(sa+"tenantID", nil), "tenantID and clientID are needed for an azblob:// root"},
+		{"tokens for Azure without a client", azure1.with(sa+"clientID", nil), "tenantID and clientID are needed for an azblob:// root"},
+		{"tokens for Azure without an account", azure1.with("spec.root.storageAccount", nil), "storageAccount is needed beside credentials.serviceAccount"},
+		{"tokens for Azure in clear", azure1.with("spec.root.endpoint", "http://h/ordersprod"), "tokens travel with TLS only"},
+		{"tokens for Azure exchanged in clear", azure1.with(sa+"stsEndpoint", "http://h"), "tokens travel with TLS only"},
+		{"a role at Google", google1.with(sa+"roleARN", "arn:aws:iam::1:role/x"), others},
+		{"a tenant at Google", google1.with(sa+"tenantID", "t"), others},
+		{"somebody to impersonate on Azure", azure1.with(sa+"impersonate", "a@b"), others},
+		{"a client at AWS", tokens.with(sa+"clientID", "c"), others},
+		{"a provider at AWS", tokens.with(sa+"identityProvider", "projects/1/locations/global/workloadIdentityPools/p/providers/q"), others},
+		{"a token for the API server in the words of Google", google1.with(sa+"audience", "https://kubernetes.default.svc"), "never this cluster's own API server"},
 		{"a relative directory", local.with("spec.root.uri", "file://lib/store"), "a directory root is file:// and an absolute path"},
 		{"a memory root with a path", local.with("spec.root.uri", "mem://a/b"), "a memory root is mem:// and a name"},
 		{"no root", a.with("spec.root.uri", nil), "spec.root.uri: Required value"},
@@ -97,11 +143,11 @@ func TestInvalidWALStoresAreRefused(t *testing.T) {
 		{"too many connections", a.with("spec.root.requests.maxConnections", int64(1025)), "should be less than or equal to 1024"},
 		{"a directory with credentials", local.with("spec.root.credentials", map[string]any{"secretRef": map[string]any{"name": "x"}}), belong},
 		{"a directory with an endpoint", local.with("spec.root.endpoint", "http://x"), belong},
-		{"a directory with a region", local.with("spec.root.region", "x"), belong},
-		{"a directory with pathStyle", local.with("spec.root.pathStyle", true), belong},
+		{"a directory with a region", local.with("spec.root.region", "x"), onlyS3},
+		{"a directory with pathStyle", local.with("spec.root.pathStyle", true), onlyS3},
 		{"a Secret without a name", a.with("spec.root.credentials.secretRef.name", ""), "should be at least 1 chars long"},
 		{"an endpoint without a scheme", a.with("spec.root.endpoint", "s3.example.net"), endpoint},
-		{"an endpoint with a path", a.with("spec.root.endpoint", "https://s3.example.net/bucket"), endpoint},
+		{"an endpoint with a path", a.with("spec.root.endpoint", "https://s3.example.net/a/bucket"), endpoint},
 		{"an endpoint with a password", a.with("spec.root.endpoint", "https://u:p@s3.example.net"), endpoint},
 		{"a region with a slash", a.with("spec.root.region", "a/b"), "spec.root.region in body should match"},
 		{"no time for a request", a.with("spec.root.requestTimeout", "1ms"), "requestTimeout must be between 100ms and 5m"},
@@ -131,6 +177,15 @@ func TestInvalidWALStoresAreRefused(t *testing.T) {
 	}
 }
 
+// byTokens are a root on each of the two clouds that is opened by tokens.
+func byTokens(a object) (google, azure object) {
+	google = a.with("spec.root.uri", "gs://stores/orders").with("spec.root.credentials", map[string]any{"serviceAccount": map[string]any{
+		"name": "orders", "identityProvider": "projects/1/locations/global/workloadIdentityPools/p-1/providers/q"}})
+	azure = a.with("spec.root.uri", "azblob://stores/orders").with("spec.root.storageAccount", "ordersprod").with("spec.root.credentials", map[string]any{"serviceAccount": map[string]any{
+		"name": "orders", "tenantID": "8a6f1f3e-0000-4000-8000-000000000001", "clientID": "8a6f1f3e-0000-4000-8000-000000000002"}})
+	return google, azure
+}
+
 // What is built later is not in the schema: a field of it is an unknown field.
 func TestWhatIsNotBuiltIsNoField(t *testing.T) {
 	contract.Row(t, 144)
@@ -154,16 +209,27 @@ func TestValidWALStoresAreAccepted(t *testing.T) {
 	contract.Row(t, 144)
 	s := server(t)
 	a, m := parse(t, adopted), parse(t, managed)
+	google1, azure1 := byTokens(a)
 	local := a.with("spec.root", map[string]any{"uri": "file:///var/lib/store"})
 	for name, o := range map[string]object{
-		"the smallest":              a,
-		"the smallest managed":      m,
-		"a bucket without a prefix": a.with("spec.root.uri", "s3://stores"),
-		"dots in the bucket":        a.with("spec.root.uri", "s3://my.stores-1/a/b_c.d=e+f,g~h"),
-		"hidden directories":        a.with("spec.root.uri", "s3://stores/.a/..b/c."),
-		"an endpoint with a port":   a.with("spec.root.endpoint", "http://10.0.0.1:7070"),
-		"an endpoint on IPv6":       a.with("spec.root.endpoint", "http://[fd00::1]:7070"),
-		"tokens":                    a.with("spec.root.credentials", map[string]any{"serviceAccount": map[string]any{"name": "orders", "roleARN": "arn:aws:iam::111122223333:role/eu/orders"}}),
+		"the smallest":                           a,
+		"the smallest managed":                   m,
+		"a bucket without a prefix":              a.with("spec.root.uri", "s3://stores"),
+		"dots in the bucket":                     a.with("spec.root.uri", "s3://my.stores-1/a/b_c.d=e+f,g~h"),
+		"hidden directories":                     a.with("spec.root.uri", "s3://stores/.a/..b/c."),
+		"tokens for Google":                      google1,
+		"tokens for a service account of Google": google1.with("spec.root.credentials.serviceAccount.impersonate", "writer@p-1.iam.gserviceaccount.com"),
+		"tokens for Azure":                       azure1.with("spec.root.endpoint", "https://h/ordersprod").with("spec.root.credentials.serviceAccount.stsEndpoint", "https://login.microsoftonline.us"),
+		"a bucket at Google":                     a.with("spec.root.uri", "gs://my_stores.example-1/orders"),
+		"an endpoint of Google":                  a.with("spec.root.uri", "gs://stores").with("spec.root.endpoint", "https://storage-orders.p.googleapis.com"),
+		"an ambient root at Google":              a.with("spec.root.uri", "gs://stores/orders").with("spec.root.credentials", nil),
+		"a container":                            a.with("spec.root.uri", "azblob://my-stores/a.b/orders").with("spec.root.storageAccount", "ordersprod"),
+		"an account in the Secret":               a.with("spec.root.uri", "azblob://stores"),
+		"an account's endpoint":                  a.with("spec.root.uri", "azblob://stores").with("spec.root.endpoint", "http://10.0.0.1:10000/devstoreaccount1"),
+		"an ambient container":                   a.with("spec.root.uri", "azblob://stores").with("spec.root.credentials", nil).with("spec.root.storageAccount", "ordersprod"),
+		"an endpoint with a port":                a.with("spec.root.endpoint", "http://10.0.0.1:7070"),
+		"an endpoint on IPv6":                    a.with("spec.root.endpoint", "http://[fd00::1]:7070"),
+		"tokens":                                 a.with("spec.root.credentials", map[string]any{"serviceAccount": map[string]any{"name": "orders", "roleARN": "arn:aws:iam::111122223333:role/eu/orders"}}),
 		"tokens for another server": a.with("spec.root.credentials", map[string]any{"serviceAccount": map[string]any{
 			"name": "orders.eu", "roleARN": "arn:minio:iam:::role/a-b_c", "stsEndpoint": "https://minio.storage.svc:9000", "audience": "minio", "caSecretRef": map[string]any{"name": "ca"}}}),
 		"other requests": a.with("spec.root.requests", map[string]any{

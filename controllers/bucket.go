@@ -17,30 +17,25 @@ import (
 	"github.com/salvor-io/salvor/objstore/s3"
 )
 
-// Access is what a WALStore's own namespace gives to open its root. The zero
-// value is for roots that need nothing, or that may use the operator's own identity.
-type Access struct {
-	// Secret holds keys, and perhaps certificates.
-	Secret map[string][]byte
-	// Tokens are exchanged for credentials, as spec.root.credentials.serviceAccount says.
-	Tokens objstore.TokenSource
-	// Session names who exchanges them, in the logs of the other side.
-	Session string
-	// CA are certificates to trust besides those of the host; PEM.
-	CA []byte
-}
-
-// own reports whether the namespace gave anything to prove who asks.
-func (a Access) own() bool { return a.Secret != nil || a.Tokens != nil }
-
-// OpenBucket opens the bucket of a root by its scheme.
+// OpenBucket opens the bucket of a root by its scheme. Nothing is asked of its
+// server yet.
 func OpenBucket(ctx context.Context, root v1alpha1.Root, with Access) (objstore.Bucket, error) {
+	if with.Secret != nil {
+		// Without a key a driver would look for one of the operator's own.
+		if _, what := unusable(root, with); what != "" {
+			return nil, fmt.Errorf("root %s: the Secret %s", root.URI, what)
+		}
+	}
 	scheme, rest, _ := strings.Cut(root.URI, "://")
 	switch scheme {
 	case "file", "mem":
 		return rooturl.Open(ctx, root.URI, rooturl.Options{})
 	case "s3":
 		return openS3(ctx, root, rest, with)
+	case "gs":
+		return openGCS(ctx, root, rest, with)
+	case "azblob":
+		return openAzure(ctx, root, rest, with)
 	default:
 		return nil, fmt.Errorf("root %s: unknown scheme %q", root.URI, scheme)
 	}
@@ -60,14 +55,9 @@ func openS3(ctx context.Context, root v1alpha1.Root, rest string, with Access) (
 			Tokens: with.Tokens, SessionName: with.Session, RoleARN: account.RoleARN, Endpoint: strings.TrimSuffix(account.STSEndpoint, "/"),
 		}
 	case with.Secret != nil:
-		entry := func(name string) string { return strings.TrimSpace(string(with.Secret[name])) }
-		o.AccessKeyID = entry(v1alpha1.SecretAccessKeyID)
-		o.SecretAccessKey = entry(v1alpha1.SecretSecretAccessKey)
-		o.SessionToken = entry(v1alpha1.SecretSessionToken)
-		if o.AccessKeyID == "" || o.SecretAccessKey == "" {
-			// Without a key the SDK would look for one of the operator's own.
-			return nil, fmt.Errorf("root %s: the Secret lacks %s or %s", root.URI, v1alpha1.SecretAccessKeyID, v1alpha1.SecretSecretAccessKey)
-		}
+		o.AccessKeyID = with.entry(v1alpha1.SecretAccessKeyID)
+		o.SecretAccessKey = with.entry(v1alpha1.SecretSecretAccessKey)
+		o.SessionToken = with.entry(v1alpha1.SecretSessionToken)
 	}
 	b, err := s3.Open(ctx, o)
 	if err != nil {
@@ -109,10 +99,16 @@ func isLocal(uri string) bool {
 	return strings.HasPrefix(uri, "file://") || strings.HasPrefix(uri, "mem://")
 }
 
-// listed reports whether uri is one of the roots, or lies below one that ends in
-// a slash.
-func listed(roots []string, uri string) bool {
+// listed reports whether root is one of the roots, or lies below one that ends in
+// a slash. Containers of Azure are told apart by their account, which a tenant could
+// name: azblob://CONTAINER/PREFIX?storage_account=ACCOUNT.
+func listed(roots []string, root v1alpha1.Root) bool {
+	uri := root.URI
 	for _, r := range roots {
+		r, account, _ := strings.Cut(r, "?storage_account=")
+		if account != root.StorageAccount {
+			continue
+		}
 		if uri == strings.TrimSuffix(r, "/") || strings.HasSuffix(r, "/") && strings.HasPrefix(uri, r) {
 			return true
 		}

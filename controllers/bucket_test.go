@@ -21,6 +21,20 @@ import (
 // What spec.root says of requests is what a server that never answers sees: as many
 // attempts of a read, one of a creation, and no more connections.
 func TestSettingsOfARootReachItsServer(t *testing.T) {
+	for uri, with := range map[string]map[string]string{
+		"s3://bucket/orders":  {v1alpha1.SecretAccessKeyID: "id", v1alpha1.SecretSecretAccessKey: "secret"},
+		"gs://bucket/orders":  {v1alpha1.SecretGoogleCredentials: googleKey(t, "tenant@p")},
+		"azblob://box/orders": {v1alpha1.SecretStorageAccount: "tenant", v1alpha1.SecretStorageKey: "a2V5"},
+	} {
+		t.Run(uri, func(t *testing.T) { settingsReachTheServer(t, uri, with) })
+	}
+}
+
+func settingsReachTheServer(t *testing.T, uri string, with map[string]string) {
+	secret := map[string][]byte{}
+	for name, value := range with {
+		secret[name] = []byte(value)
+	}
 	var mu sync.Mutex
 	requests, open, most := map[string]int{}, map[net.Conn]bool{}, 0
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -43,10 +57,10 @@ func TestSettingsOfARootReachItsServer(t *testing.T) {
 	srv.Start()
 	defer srv.Close()
 	b, err := OpenBucket(t.Context(), v1alpha1.Root{
-		URI: "s3://bucket/orders", Endpoint: srv.URL, PathStyle: true,
+		URI: uri, Endpoint: srv.URL, PathStyle: true,
 		RequestTimeout: &metav1.Duration{Duration: 20 * time.Millisecond},
 		Requests:       v1alpha1.Requests{ReadAttempts: 4, MaxBackoff: &metav1.Duration{Duration: time.Millisecond}, MaxConnections: 2},
-	}, Access{Secret: map[string][]byte{v1alpha1.SecretAccessKeyID: []byte("id"), v1alpha1.SecretSecretAccessKey: []byte("secret")}})
+	}, Access{Secret: secret})
 	must(t, err)
 	defer b.Close()
 	var callers sync.WaitGroup
@@ -60,7 +74,7 @@ func TestSettingsOfARootReachItsServer(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if requests[http.MethodGet] != 4*readers || requests[http.MethodPut] != 1 {
+	if requests[http.MethodGet] != 4*readers || requests[http.MethodPut]+requests[http.MethodPost] != 1 {
 		t.Errorf("requests: %v; want %d reads and one creation", requests, 4*readers)
 	}
 	// A connection that was given up is closed on our side first: the server may see

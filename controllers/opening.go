@@ -12,13 +12,9 @@ import (
 	"fmt"
 	"sync"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
-	"github.com/salvor-io/salvor/audit"
 	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/recovery"
@@ -85,7 +81,7 @@ func (o *opener) open(ctx context.Context, ws *v1alpha1.WALStore) (res opening) 
 	}
 	b, err := o.opt.OpenBucket(ctx, ws.Spec.Root, access)
 	if err != nil {
-		res.claimed.settle(found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonRootUnreachable, "%s", short(err)), rootFinding)
+		res.claimed.settle(openFinding(access, err), rootFinding)
 		return res
 	}
 	root := &Root{Store: client.ObjectKeyFromObject(ws), UID: ws.UID, URI: ws.Spec.Root.URI, Bucket: b, print: print, ca: len(access.CA) > 0}
@@ -150,85 +146,6 @@ func (o *opener) again(ctx context.Context, ws *v1alpha1.WALStore, root *Root) (
 		res.root = nil
 	}
 	return res
-}
-
-// credentials are what the WALStore's own namespace gives to open its root: the
-// data of a Secret, or tokens of a ServiceAccount; nothing for a root that needs none.
-func (o *opener) credentials(ctx context.Context, ws *v1alpha1.WALStore) (a Access, err error) {
-	root := ws.Spec.Root
-	switch {
-	case isLocal(root.URI):
-		if !o.opt.AllowLocalRoots {
-			return a, found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonRootNotAllowed,
-				"%s is on the operator's own machine, and this operator was not started with --allow-local-roots", root.URI).final()
-		}
-		return a, nil
-	case root.Credentials == nil && root.Endpoint == "" && listed(o.opt.AmbientRoots, root.URI):
-		return a, nil
-	case root.Credentials == nil:
-		return a, found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonCredentialsMissing,
-			"spec.root.credentials names no Secret and no ServiceAccount, and %s is not among --ambient-roots: the operator's own identity opens no tenant's root", root.URI).final()
-	case root.Credentials.ServiceAccount != nil:
-		a.Tokens, a.Session = o.tokens(ws), sessionName(ws)
-		if name := root.Credentials.ServiceAccount.CASecretRef.Name; name != "" {
-			data, err := o.entries(ctx, ws, name, v1alpha1.SecretCA)
-			a.CA = data[v1alpha1.SecretCA]
-			return a, err
-		}
-		return a, nil
-	}
-	a.Secret, err = o.entries(ctx, ws, root.Credentials.SecretRef.Name, v1alpha1.SecretAccessKeyID, v1alpha1.SecretSecretAccessKey)
-	a.CA = a.Secret[v1alpha1.SecretCA]
-	return a, err
-}
-
-// entries are the data of a Secret that opens a root, with all of what is needed.
-func (o *opener) entries(ctx context.Context, ws *v1alpha1.WALStore, name string, needed ...string) (map[string][]byte, error) {
-	data, err := o.secret(ctx, ws.Namespace, name)
-	if err != nil {
-		return nil, secretFinding(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonCredentialsMissing, ws.Namespace, name, err)
-	}
-	for _, entry := range needed {
-		if len(data[entry]) == 0 {
-			return nil, found(v1alpha1.ConditionRootClaimed, v1alpha1.ReasonCredentialsMissing, "Secret %s/%s has no entry %s", ws.Namespace, name, entry).final()
-		}
-	}
-	return data, nil
-}
-
-// keyring is the ring of audit keys of the WALStore's own namespace.
-func (o *opener) keyring(ctx context.Context, ws *v1alpha1.WALStore) (*audit.Keyring, map[string][]byte, error) {
-	name := ws.Spec.Audit.KeySecretRef.Name
-	data, err := o.secret(ctx, ws.Namespace, name)
-	if err != nil {
-		return nil, nil, secretFinding(v1alpha1.ConditionAuditReady, v1alpha1.ReasonAuditKeyMissing, ws.Namespace, name, err)
-	}
-	keys, err := audit.NewKeyring(data)
-	if err != nil {
-		return nil, nil, found(v1alpha1.ConditionAuditReady, v1alpha1.ReasonAuditKeyInvalid, "Secret %s/%s: %v", ws.Namespace, name, err).final()
-	}
-	if _, err := keys.Current(); err != nil {
-		return nil, nil, found(v1alpha1.ConditionAuditReady, v1alpha1.ReasonAuditKeyMissing, "Secret %s/%s: %v", ws.Namespace, name, err).final()
-	}
-	return keys, data, nil
-}
-
-func (o *opener) secret(ctx context.Context, namespace, name string) (map[string][]byte, error) {
-	var s corev1.Secret
-	if err := o.secrets.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &s); err != nil {
-		return nil, err
-	}
-	if s.Data == nil {
-		s.Data = map[string][]byte{}
-	}
-	return s.Data, nil
-}
-
-func secretFinding(condition, reason, namespace, name string, err error) *finding {
-	if apierrors.IsNotFound(err) {
-		return found(condition, reason, "Secret %s/%s does not exist", namespace, name).final()
-	}
-	return found(condition, reason, "Secret %s/%s could not be read: %v", namespace, name, err)
 }
 
 func probeFinding(err error) *finding {

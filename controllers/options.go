@@ -24,7 +24,8 @@ type Options struct {
 	// uid of the namespace kube-system.
 	ClusterID string
 	// AmbientRoots are the roots, as URIs or as prefixes of them that end in a slash,
-	// that may be opened with the operator's own cloud identity. Default: none.
+	// that may be opened with the operator's own cloud identity; for Azure with
+	// ?storage_account=NAME where spec.root.storageAccount names one. Default: none.
 	AmbientRoots []string
 	// AllowLocalRoots takes file:// and mem:// roots.
 	AllowLocalRoots bool

@@ -41,21 +41,17 @@ func rootVolumes(ws *v1alpha1.WALStore) (out []*coreac.VolumeApplyConfiguration)
 		out = append(out, coreac.Volume().WithName("root").WithSecret(coreac.SecretVolumeSource().WithSecretName(secret).WithDefaultMode(0o440)))
 	}
 	if account != nil {
-		audience := account.Audience
-		if audience == "" {
-			audience = v1alpha1.DefaultAudience
-		}
 		out = append(out, coreac.Volume().WithName("token").WithProjected(coreac.ProjectedVolumeSource().WithDefaultMode(0o440).
 			WithSources(coreac.VolumeProjection().WithServiceAccountToken(coreac.ServiceAccountTokenProjection().
-				WithAudience(audience).WithExpirationSeconds(podTokenSeconds).WithPath(tokenFile)))))
+				WithAudience(audienceOf(ws.Spec.Root)).WithExpirationSeconds(podTokenSeconds).WithPath(tokenFile)))))
 	}
 	return out
 }
 
-// tokenEnvironment is what the SDK's chain looks for.
+// tokenEnvironment is what the SDK of S3 looks for in its chain.
 func tokenEnvironment(ws *v1alpha1.WALStore) (out []*coreac.EnvVarApplyConfiguration) {
 	account := serviceAccount(ws)
-	if account == nil {
+	if account == nil || !strings.HasPrefix(ws.Spec.Root.URI, "s3://") {
 		return nil
 	}
 	set := func(name, value string) { out = append(out, coreac.EnvVar().WithName(name).WithValue(value)) }
@@ -69,6 +65,32 @@ func tokenEnvironment(ws *v1alpha1.WALStore) (out []*coreac.EnvVarApplyConfigura
 		set("AWS_CA_BUNDLE", secretDir+"/"+v1alpha1.SecretCA)
 	}
 	return out
+}
+
+// federation adds whom the mounted token is shown to, and for whose rights.
+func federation(q url.Values, account *v1alpha1.ServiceAccountCredentials) {
+	q.Set("token_file", tokenDir+"/"+tokenFile)
+	for name, value := range map[string]string{
+		"identity_provider": account.IdentityProvider, "impersonate": account.Impersonate,
+		"tenant_id": account.TenantID, "client_id": account.ClientID, "sts_endpoint": strings.TrimSuffix(account.STSEndpoint, "/"),
+	} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+}
+
+// addressing adds what only S3 asks for: whether the bucket stands in the path, and
+// its region.
+func addressing(q url.Values, root v1alpha1.Root) {
+	if root.Endpoint != "" || root.PathStyle {
+		q.Set("path_style", strconv.FormatBool(root.PathStyle))
+	}
+	if root.Region != "" {
+		q.Set("region", root.Region)
+	} else if root.Credentials != nil && root.Endpoint == "" {
+		q.Set("region", "us-east-1")
+	}
 }
 
 // tune adds the settings that are not as every store has them: what says the same

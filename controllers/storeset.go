@@ -6,7 +6,7 @@ package controllers
 import (
 	"fmt"
 	"net/url"
-	"strconv"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -154,14 +154,14 @@ func storeRoot(ws *v1alpha1.WALStore, ca bool) string {
 	q := url.Values{}
 	if root.Endpoint != "" {
 		q.Set("endpoint", root.Endpoint)
-		q.Set("path_style", strconv.FormatBool(root.PathStyle))
-	} else if root.PathStyle {
-		q.Set("path_style", "true")
 	}
-	if root.Region != "" {
-		q.Set("region", root.Region)
-	} else if root.Credentials != nil && root.Endpoint == "" {
-		q.Set("region", "us-east-1")
+	if root.StorageAccount != "" {
+		q.Set("storage_account", root.StorageAccount)
+	}
+	if strings.HasPrefix(root.URI, "s3://") {
+		addressing(q, root)
+	} else if account := serviceAccount(ws); account != nil {
+		federation(q, account)
 	}
 	if root.Credentials != nil && serviceAccount(ws) == nil {
 		q.Set("credentials_dir", secretDir)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
 	"github.com/salvor-io/salvor/detect"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 func TestWhatAPodsStatusSays(t *testing.T) {
@@ -94,10 +95,21 @@ func TestEveryObjectGetsAName(t *testing.T) {
 }
 
 func TestAmbientRootsAreExact(t *testing.T) {
+	contract.Row(t, 163)
 	for _, c := range []struct {
 		root, uri string
 		want      bool
 	}{
+		{"gs://b/a", "gs://b/a", true},
+		{"gs://b/a", "s3://b/a", false},
+		{"azblob://b/a", "azblob://b/a", true},
+		// Which account is meant is for the operator's admin to say, not for a tenant.
+		{"azblob://b/a", "azblob://b/a@mine", false},
+		{"azblob://b/a?storage_account=mine", "azblob://b/a@mine", true},
+		{"azblob://b/a?storage_account=mine", "azblob://b/a@yours", false},
+		{"azblob://b/a?storage_account=mine", "azblob://b/a", false},
+		{"azblob://b/?storage_account=mine", "azblob://b/a@mine", true},
+		{"azblob://b/?storage_account=mine", "azblob://bb/a@mine", false},
 		{"s3://b/a", "s3://b/a", true},
 		{"s3://b/a", "s3://b/ab", false},
 		{"s3://b/a", "s3://b/a/c", false},
@@ -106,7 +118,8 @@ func TestAmbientRootsAreExact(t *testing.T) {
 		{"s3://b/a/", "s3://b/ab", false},
 		{"s3://b/", "s3://bb/a", false},
 	} {
-		if got := listed([]string{"s3://other/", c.root}, c.uri); got != c.want {
+		uri, account, _ := strings.Cut(c.uri, "@")
+		if got := listed([]string{"s3://other/", c.root}, v1alpha1.Root{URI: uri, StorageAccount: account}); got != c.want {
 			t.Errorf("%s in %s: %t", c.uri, c.root, got)
 		}
 	}

@@ -29,10 +29,7 @@ const tokenSeconds = 600
 // itself is not read, and the operator's own is never asked.
 func (o *opener) tokens(ws *v1alpha1.WALStore) objstore.TokenSource {
 	namespace, account := ws.Namespace, ws.Spec.Root.Credentials.ServiceAccount
-	name, audience := account.Name, account.Audience
-	if audience == "" { // that would be the API server's own
-		audience = v1alpha1.DefaultAudience
-	}
+	name, audience := account.Name, audienceOf(ws.Spec.Root)
 	return objstore.TokenFunc(func(ctx context.Context) (objstore.Token, error) {
 		seconds := int64(tokenSeconds)
 		request := authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{audience}, ExpirationSeconds: &seconds}}
@@ -47,6 +44,22 @@ func (o *opener) tokens(ws *v1alpha1.WALStore) objstore.TokenSource {
 		}
 		return objstore.Token{Value: request.Status.Token, Expires: request.Status.ExpirationTimestamp.Time}, nil
 	})
+}
+
+// audienceOf is whom the tokens that open root are made for; never empty, which would
+// be the API server itself.
+func audienceOf(root v1alpha1.Root) string {
+	account := root.Credentials.ServiceAccount
+	switch {
+	case account.Audience != "":
+		return account.Audience
+	case strings.HasPrefix(root.URI, "gs://"):
+		return "https://iam.googleapis.com/" + account.IdentityProvider
+	case strings.HasPrefix(root.URI, "azblob://"):
+		return v1alpha1.DefaultAudienceAzure
+	default:
+		return v1alpha1.DefaultAudience
+	}
 }
 
 // issuer is who a token says has made it; an API server takes tokens that are made

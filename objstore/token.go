@@ -4,7 +4,11 @@
 package objstore
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"os"
 	"time"
 )
 
@@ -30,3 +34,18 @@ type TokenFunc func(ctx context.Context) (Token, error)
 
 // Token implements TokenSource.
 func (f TokenFunc) Token(ctx context.Context) (Token, error) { return f(ctx) }
+
+// TokenFile reads tokens from a file that somebody else keeps fresh, as the kubelet
+// does for a projected volume.
+func TokenFile(path string) TokenSource {
+	return TokenFunc(func(context.Context) (Token, error) {
+		raw, err := os.ReadFile(path)
+		if err == nil && len(bytes.TrimSpace(raw)) == 0 {
+			err = errors.New("it is empty")
+		}
+		if err != nil {
+			return Token{}, fmt.Errorf("read the token %s: %w", path, err)
+		}
+		return Token{Value: string(bytes.TrimSpace(raw))}, nil
+	})
+}

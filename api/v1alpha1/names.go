@@ -9,13 +9,25 @@ import "time"
 // the pod is. The operator sees no pod without it.
 const LabelStore = Group + "/store"
 
-// The entries of a credentials Secret, named like the variables that S3 tools
-// read, so that a pod can take the Secret as its environment.
+// The entries of a credentials Secret, named like the variables that each cloud's
+// tools read, so that a pod can take the Secret as its environment, and like the
+// files that the store's --root reads where the Secret is mounted.
 const (
 	SecretAccessKeyID     = "AWS_ACCESS_KEY_ID"
 	SecretSecretAccessKey = "AWS_SECRET_ACCESS_KEY"
 	// SecretSessionToken is optional.
 	SecretSessionToken = "AWS_SESSION_TOKEN"
+
+	// SecretGoogleCredentials is the JSON key of a service account.
+	SecretGoogleCredentials = "GOOGLE_CREDENTIALS"
+
+	// SecretStorageAccount is optional where spec.root.storageAccount says it.
+	SecretStorageAccount = "AZURE_STORAGE_ACCOUNT"
+	SecretStorageKey     = "AZURE_STORAGE_KEY"
+	// SecretConnectionString names the account, and a key or a shared access
+	// signature; it stands alone.
+	SecretConnectionString = "AZURE_STORAGE_CONNECTION_STRING"
+
 	// SecretCA is optional: certificates, PEM, that sign the endpoint's.
 	SecretCA = "ca.crt"
 )
@@ -39,6 +51,7 @@ const (
 	DefaultMaxBackoff               = 5 * time.Second
 	DefaultMaxConnections     int32 = 64
 	DefaultAudience                 = "sts.amazonaws.com"
+	DefaultAudienceAzure            = "api://AzureADTokenExchange"
 )
 
 // MaxTables is how many of an operation's tables a RecoverySidecar lists; its

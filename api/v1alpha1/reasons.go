@@ -19,6 +19,7 @@ const (
 	ReasonRootClaimed           = "Claimed"
 	ReasonRootNotAllowed        = "RootNotAllowed"
 	ReasonCredentialsMissing    = "CredentialsMissing"
+	ReasonCredentialsInvalid    = "CredentialsInvalid"
 	ReasonServiceAccountMissing = "ServiceAccountMissing"
 	ReasonTokenForbidden        = "TokenForbidden"
 	ReasonAccessDenied          = "AccessDenied"
@@ -131,11 +132,12 @@ var Explanations = []Explanation{
 	{ReasonHealthy, "The root is ours, the writers report, and a crash of any of them heals.", ""},
 
 	{ReasonRootClaimed, "The root is claimed by this WALStore, and it is the root that it was before.", ""},
-	{ReasonRootNotAllowed, "This operator takes no root of this kind.", "Use an s3:// root, or start the operator with --allow-local-roots on a machine where that is meant."},
-	{ReasonCredentialsMissing, "The root has no credentials, or the Secret with them is not there or lacks an entry.", "Make the Secret that spec.root.credentials names, in this namespace, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."},
+	{ReasonRootNotAllowed, "This operator takes no root of this kind.", "Use an s3://, gs:// or azblob:// root, or start the operator with --allow-local-roots on a machine where that is meant."},
+	{ReasonCredentialsMissing, "The root has no credentials, or the Secret with them is not there or lacks an entry.", "Make the Secret that spec.root.credentials names, in this namespace, with the entries in the message."},
+	{ReasonCredentialsInvalid, "The Secret with the root's credentials holds something that cannot be used, or that contradicts spec.root.", "Correct the entry that the message names; a root on Google Cloud Storage takes the JSON key of a service account and no other kind."},
 	{ReasonServiceAccountMissing, "The ServiceAccount whose tokens open the root is not there.", "Make the ServiceAccount that spec.root.credentials.serviceAccount names, in this namespace; it is tried again."},
 	{ReasonTokenForbidden, "The operator may not ask for tokens of the ServiceAccount that spec.root.credentials names.", "Run the command in the message: it binds the ClusterRole salvor-token-requester in this namespace."},
-	{ReasonAccessDenied, "The object store does not know these credentials, or refuses what they ask for.", "Correct the Secret that spec.root.credentials names, or the trust policy of its role, and grant get, list, put and delete on the root."},
+	{ReasonAccessDenied, "The object store does not know these credentials, or refuses what they ask for.", "Correct the Secret that spec.root.credentials names, or whom the cloud trusts for its tokens, and grant get, list, put and delete on the root."},
 	{ReasonNoSuchBucket, "The bucket is not there.", "Make the bucket, or correct spec.root.uri."},
 	{ReasonRootUnreachable, "The object store does not answer.", "Check spec.root.endpoint, its certificates, the network policies and the object store itself; it is tried again."},
 	{ReasonRootClaimedByAnother, "Another WALStore, perhaps in another cluster, operates this root; this one does nothing.", "Give this WALStore a root of its own, or move the claim with `salvor manifest adopt`."},

@@ -7,10 +7,13 @@ package v1alpha1
 //
 // +kubebuilder:validation:XValidation:rule="has(self.secretRef) != has(self.serviceAccount)",message="set exactly one of credentials.secretRef (keys in a Secret) and credentials.serviceAccount (tokens of a ServiceAccount)"
 type Credentials struct {
-	// SecretRef names a Secret of this namespace with AWS_ACCESS_KEY_ID,
-	// AWS_SECRET_ACCESS_KEY and, where there is one, AWS_SESSION_TOKEN; ca.crt in it
-	// holds certificates (PEM) for an endpoint that no public authority signs. It is
-	// read when it is needed and never cached.
+	// SecretRef names a Secret of this namespace. For s3:// it holds AWS_ACCESS_KEY_ID,
+	// AWS_SECRET_ACCESS_KEY and, where there is one, AWS_SESSION_TOKEN; for gs://
+	// GOOGLE_CREDENTIALS, the JSON key of a service account; for azblob://
+	// AZURE_STORAGE_KEY, with AZURE_STORAGE_ACCOUNT unless spec.root.storageAccount says
+	// it, or AZURE_STORAGE_CONNECTION_STRING alone. ca.crt in it holds certificates (PEM)
+	// for an endpoint that no public authority signs. It is read when it is needed and
+	// never cached.
 	// +optional
 	SecretRef LocalReference `json:"secretRef,omitzero"`
 
@@ -40,16 +43,48 @@ type ServiceAccountCredentials struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^arn:[a-z0-9-]+:iam::[A-Za-z0-9_-]*:role/[A-Za-z0-9/_+=,.@-]+$')",message="roleARN must be like arn:aws:iam::111122223333:role/NAME"
 	RoleARN string `json:"roleARN,omitempty"`
 
-	// STSEndpoint of a server that exchanges tokens and is not AWS, such as
-	// https://sts.example.net. Empty: the one of root.region.
+	// IdentityProvider is who vouches for this cluster's tokens at Google: a provider of
+	// a workload identity pool, by its whole name. Needed for gs:// roots.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches('^projects/[0-9]+/locations/global/workloadIdentityPools/[a-z0-9-]+/providers/[a-z0-9-]+$')",message="identityProvider must be like projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER"
+	IdentityProvider string `json:"identityProvider,omitempty"`
+
+	// Impersonate is a service account at Google whose rights are used, by its e-mail
+	// address; the ServiceAccount's principal needs roles/iam.workloadIdentityUser on
+	// it. Empty: the rights of the principal itself.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9.-]+@[a-z0-9.-]+$')",message="impersonate must be a service account's e-mail address, NAME@PROJECT.iam.gserviceaccount.com"
+	Impersonate string `json:"impersonate,omitempty"`
+
+	// TenantID is the directory of Entra ID in which ClientID is. Needed for azblob://
+	// roots.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9.-]+$`
+	TenantID string `json:"tenantID,omitempty"`
+
+	// ClientID is an application or a managed identity in Entra ID, with a federated
+	// credential that names this cluster's issuer and system:serviceaccount:NAMESPACE:NAME.
+	// Needed for azblob:// roots.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9-]+$`
+	ClientID string `json:"clientID,omitempty"`
+
+	// STSEndpoint of a server that exchanges tokens and is not the cloud's own, such as
+	// https://sts.example.net; on Azure, the authority of another cloud. Empty: AWS's of
+	// root.region, Google's, https://login.microsoftonline.com.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/?#@]+/?$')",message="stsEndpoint must be http:// or https:// with a host and perhaps a port, and nothing behind it"
 	STSEndpoint string `json:"stsEndpoint,omitempty"`
 
-	// Audience that the tokens are made for: what the other side expects in them.
+	// Audience that the tokens are made for: what the other side expects in them. Empty:
+	// sts.amazonaws.com, https://iam.googleapis.com/ and the identityProvider, or
+	// api://AzureADTokenExchange.
 	// +optional
-	// +kubebuilder:default="sts.amazonaws.com"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="!self.matches('kubernetes[.]default')",message="the audience must be the token service's, never this cluster's own API server: a token for that would let the other side act as the ServiceAccount"

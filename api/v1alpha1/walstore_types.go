@@ -53,46 +53,68 @@ type WALStoreSpec struct {
 
 // Root is a place in object storage, and how to reach it.
 //
-// +kubebuilder:validation:XValidation:rule="!self.uri.startsWith('s3://') || has(self.credentials) || !has(self.endpoint)",message="an endpoint needs credentials.secretRef or credentials.serviceAccount: the operator shows an identity of its own to no server that a tenant names"
-// +kubebuilder:validation:XValidation:rule="self.uri.startsWith('s3://') || !(has(self.credentials) || has(self.endpoint) || has(self.region) || has(self.pathStyle))",message="credentials, endpoint, region and pathStyle belong to s3:// roots"
+// +kubebuilder:validation:XValidation:rule="!self.uri.matches('^(s3|gs|azblob)://') || has(self.credentials) || !has(self.endpoint)",message="an endpoint needs credentials.secretRef or credentials.serviceAccount: the operator shows an identity of its own to no server that a tenant names"
+// +kubebuilder:validation:XValidation:rule="self.uri.matches('^(s3|gs|azblob)://') || !(has(self.credentials) || has(self.endpoint))",message="credentials and endpoint belong to s3://, gs:// and azblob:// roots"
+// +kubebuilder:validation:XValidation:rule="self.uri.startsWith('s3://') || !(has(self.region) || has(self.pathStyle))",message="region and pathStyle belong to s3:// roots"
+// +kubebuilder:validation:XValidation:rule="self.uri.startsWith('azblob://') || !has(self.storageAccount)",message="storageAccount belongs to azblob:// roots"
+// +kubebuilder:validation:XValidation:rule="self.uri.startsWith('azblob://') || !has(self.endpoint) || self.endpoint.matches('^https?://[^/?#@]+/?$')",message="the endpoint must be http:// or https:// with a host and perhaps a port, and nothing behind it"
 // +kubebuilder:validation:XValidation:rule="!self.uri.startsWith('s3://') || !has(self.credentials) || !has(self.credentials.serviceAccount) || has(self.credentials.serviceAccount.roleARN)",message="credentials.serviceAccount.roleARN is needed for an s3:// root: the role that the ServiceAccount's token is exchanged for"
+// +kubebuilder:validation:XValidation:rule="!self.uri.startsWith('gs://') || !has(self.credentials) || !has(self.credentials.serviceAccount) || has(self.credentials.serviceAccount.identityProvider)",message="credentials.serviceAccount.identityProvider is needed for a gs:// root: the workload identity provider that vouches for this cluster's tokens"
+// +kubebuilder:validation:XValidation:rule="!self.uri.startsWith('azblob://') || !has(self.credentials) || !has(self.credentials.serviceAccount) || (has(self.credentials.serviceAccount.tenantID) && has(self.credentials.serviceAccount.clientID))",message="credentials.serviceAccount.tenantID and clientID are needed for an azblob:// root: the identity that the ServiceAccount's token is exchanged for"
+// +kubebuilder:validation:XValidation:rule="!self.uri.startsWith('azblob://') || !has(self.credentials) || !has(self.credentials.serviceAccount) || has(self.storageAccount)",message="storageAccount is needed beside credentials.serviceAccount: no Secret names it"
+// +kubebuilder:validation:XValidation:rule="!self.uri.startsWith('azblob://') || !has(self.credentials) || !has(self.credentials.serviceAccount) || ((!has(self.endpoint) || self.endpoint.startsWith('https://')) && (!has(self.credentials.serviceAccount.stsEndpoint) || self.credentials.serviceAccount.stsEndpoint.startsWith('https://')))",message="tokens travel with TLS only: endpoint and stsEndpoint of an azblob:// root with credentials.serviceAccount begin with https://"
+// +kubebuilder:validation:XValidation:rule="!has(self.credentials) || !has(self.credentials.serviceAccount) || ((self.uri.startsWith('s3://') || !has(self.credentials.serviceAccount.roleARN)) && (self.uri.startsWith('gs://') || !(has(self.credentials.serviceAccount.identityProvider) || has(self.credentials.serviceAccount.impersonate))) && (self.uri.startsWith('azblob://') || !(has(self.credentials.serviceAccount.tenantID) || has(self.credentials.serviceAccount.clientID))))",message="in credentials.serviceAccount, roleARN belongs to s3:// roots, identityProvider and impersonate to gs://, tenantID and clientID to azblob://"
 type Root struct {
-	// URI of the root: s3://BUCKET or s3://BUCKET/PREFIX. file:///DIRECTORY and
-	// mem://NAME are taken only from an operator that was started with
+	// URI of the root: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX (Google Cloud Storage) or
+	// azblob://CONTAINER/PREFIX (Azure Blob Storage); the prefix may be left out.
+	// file:///DIRECTORY and mem://NAME are taken only from an operator that was started with
 	// --allow-local-roots; any other reports RootNotAllowed. Settings such as the
 	// endpoint are the fields beside it, never a query. The URI may change until
 	// the root was claimed (status.root.uid), then no more.
 	// +required
 	// +kubebuilder:validation:MinLength=6
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(s3|file|mem)://')",message="the root must be s3://BUCKET/PREFIX (or, where the operator allows local roots, file:///DIRECTORY or mem://NAME)"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('[?#@]')",message="a root's URI has no query, fragment or user: endpoint, region, pathStyle and credentials are fields beside it"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(s3|gs|azblob|file|mem)://')",message="the root must be s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or azblob://CONTAINER/PREFIX (or, where the operator allows local roots, file:///DIRECTORY or mem://NAME)"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[?#@]')",message="a root's URI has no query, fragment or user: endpoint, region, pathStyle, storageAccount and credentials are fields beside it"
 	// +kubebuilder:validation:XValidation:rule="!self.endsWith('/') && !self.matches('[^:/]//|/[.]{1,2}(/|$)')",message="a root has one spelling: no slash at the end, no empty, '.' or '..' segment"
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('s3://') || self.matches('^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9/._~=+,-]+)?$')",message="an S3 root is s3:// and a bucket's name (3 to 63 of a-z, 0-9, '.' and '-'), then perhaps a prefix of letters, digits and / . _ ~ = + , -"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('gs://') || self.matches('^gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[A-Za-z0-9/._~=+,-]+)?$')",message="a root on Google Cloud Storage is gs:// and a bucket's name (3 to 222 of a-z, 0-9, '.', '_' and '-'), then perhaps a prefix of letters, digits and / . _ ~ = + , -"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('azblob://') || self.matches('^azblob://[a-z0-9][a-z0-9-]{1,61}[a-z0-9](/[A-Za-z0-9/._~=+,-]+)?$') && !self.matches('^azblob://[^/]*--')",message="a root on Azure is azblob:// and a container's name (3 to 63 of a-z, 0-9 and single '-'), then perhaps a prefix of letters, digits and / . _ ~ = + , -; the account is spec.root.storageAccount"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('azblob://') || !self.matches('[.](/|$)')",message="Azure keeps no name with a segment that ends in a dot"
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('file:') || self.matches('^file:///[A-Za-z0-9/._~=+,-]+$')",message="a directory root is file:// and an absolute path of letters, digits and / . _ ~ = + , -, such as file:///var/lib/store"
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('mem:') || self.matches('^mem://[A-Za-z0-9._-]+$')",message="a memory root is mem:// and a name"
 	URI string `json:"uri"`
 
-	// Endpoint of an S3-compatible server, such as https://s3.example.net. Empty:
-	// the public endpoint of the region.
+	// Endpoint of another server than the cloud's own: an S3-compatible one, such as
+	// https://s3.example.net, or a private endpoint. For Azure it is the account's, and
+	// where the server wants it so, ends in the account: http://host:10000/ACCOUNT.
+	// Empty: the public endpoint.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/?#@]+/?$')",message="the endpoint must be http:// or https:// with a host and perhaps a port, and nothing behind it"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/?#@]+(/[a-z0-9]{3,24})?/?$')",message="the endpoint must be http:// or https:// with a host and perhaps a port, and nothing behind it (for an azblob:// root perhaps the account)"
 	Endpoint string `json:"endpoint,omitempty"`
 
-	// Region of the bucket. Empty: us-east-1, which servers without regions take.
+	// Region of the bucket, on S3. Empty: us-east-1, which servers without regions take.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9-]+$`
 	Region string `json:"region,omitempty"`
 
+	// StorageAccount holds the container of an azblob:// root. Empty: the one that the
+	// Secret names.
+	// +optional
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=24
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]+$')",message="storageAccount is the account's name alone (3 to 24 of a-z and 0-9), such as ordersprod, without .blob.core.windows.net"
+	StorageAccount string `json:"storageAccount,omitempty"`
+
 	// PathStyle puts the bucket into the path (https://host/bucket) instead of the
 	// host name, as most servers other than AWS want it.
 	// +optional
 	PathStyle bool `json:"pathStyle,omitempty"`
 
-	// Credentials for the root. An s3:// root without them reports
+	// Credentials for the root. One in object storage without them reports
 	// CredentialsMissing, unless the operator was started with --ambient-roots for
 	// it: its own cloud identity opens no other root.
 	// +optional

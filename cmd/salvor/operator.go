@@ -76,7 +76,7 @@ keeps two from harming each other is the epoch in each store's manifest.`,
 	fl.DurationVar(&o.OrphanAfter, "orphan-after", 5*time.Minute, "how long a writer may be without a pod, where its WALStore does not say")
 	fl.IntVar(&o.Concurrency, "concurrency", 256, "operations recovered at the same time")
 	fl.StringVar(&o.StoreImage, "store-image", "", "image of managed stores that name none")
-	fl.StringSliceVar(&o.AmbientRoots, "ambient-roots", nil, "roots that the operator's own cloud identity may open: s3://bucket/prefix, or s3://bucket/ and all below (default: none)")
+	fl.StringSliceVar(&o.AmbientRoots, "ambient-roots", nil, "roots that the operator's own cloud identity may open: s3://bucket/prefix, or s3://bucket/ and all below; gs:// and azblob://, with ?storage_account=NAME where the WALStore names it (default: none)")
 	fl.BoolVar(&o.AllowLocalRoots, "allow-local-roots", false, "take file:// and mem:// roots: for one machine, and for tests")
 	fl.StringVar(&o.ClusterID, "cluster-id", "", "what tells this cluster from others in the claims of roots (default: the uid of kube-system)")
 	fl.Float32Var(&f.qps, "kube-api-qps", 400, "requests a second to the API server; it has its own fairness")

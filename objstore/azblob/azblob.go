@@ -35,6 +35,8 @@ type Bucket struct {
 	where string // for messages: "azblob://container at endpoint"
 	http  *http.Client
 
+	federated azcore.TokenCredential // one for both clients, so that each token is exchanged once
+
 	mu    sync.Mutex
 	given given
 	to    *clients
@@ -66,6 +68,11 @@ func Open(_ context.Context, o Options) (*Bucket, error) {
 	case o.Account != "":
 		b.where += " in " + o.Account
 	}
+	if o.Federation != nil {
+		if b.federated, err = o.Federation.credential(client); err != nil {
+			return nil, fmt.Errorf("azblob: %w", err)
+		}
+	}
 	// A Secret that is not mounted yet is no reason to fail here; all else is.
 	if _, err := b.clients(); err != nil && o.CredentialsDir == "" {
 		return nil, fmt.Errorf("azblob: %w", err)
@@ -85,15 +92,15 @@ func (b *Bucket) clients() (*clients, error) {
 		return b.to, nil
 	}
 	once := policy.RetryOptions{MaxRetries: -1}
-	again := policy.RetryOptions{MaxRetries: int32(b.o.ReadAttempts - 1), RetryDelay: 100 * time.Millisecond, MaxRetryDelay: 5 * time.Second}
+	again := policy.RetryOptions{MaxRetries: int32(b.o.ReadAttempts - 1), RetryDelay: min(100*time.Millisecond, b.o.MaxBackoff), MaxRetryDelay: b.o.MaxBackoff}
 	if b.o.ReadAttempts == 1 {
 		again.MaxRetries = -1 // zero is the SDK's default
 	}
 	to := &clients{}
-	if to.once, err = b.o.open(g, b.options(once), b.chain()); err != nil {
+	if to.once, err = b.o.open(g, b.options(once), b.identity); err != nil {
 		return nil, err
 	}
-	if to.again, err = b.o.open(g, b.options(again), b.chain()); err != nil {
+	if to.again, err = b.o.open(g, b.options(again), b.identity); err != nil {
 		return nil, err
 	}
 	b.given, b.to = g, to
@@ -106,9 +113,12 @@ func (b *Bucket) options(retry policy.RetryOptions) *container.ClientOptions {
 	}}
 }
 
-// chain asks for tokens past the observer: what it sends is no part of a call.
-func (b *Bucket) chain() *azidentity.DefaultAzureCredentialOptions {
-	return &azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: b.http}}
+// identity asks for tokens past the observer: what it sends is no part of a call.
+func (b *Bucket) identity() (azcore.TokenCredential, error) {
+	if b.federated != nil {
+		return b.federated, nil
+	}
+	return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: b.http}})
 }
 
 // Close implements objstore.Bucket.

@@ -134,3 +134,44 @@ func TestOptionsThatCannotWork(t *testing.T) {
 		}
 	}
 }
+
+// A shared access signature stands in the URL, and in no error: those end in
+// conditions and logs.
+func TestErrorsDoNotTellTheSignature(t *testing.T) {
+	contract.Row(t, 163)
+	const connection = "BlobEndpoint=http://127.0.0.1:1/;SharedAccessSignature=sv=2024-01-01&sig=hunter2"
+	b := open(t, azblob.Options{Container: "box", ConnectionString: connection, Limits: httpx.Limits{ReadAttempts: 1}})
+	_, put := b.PutIfAbsent(t.Context(), "k", nil, "a")
+	_, get := b.Get(t.Context(), "k")
+	del := b.Delete(t.Context(), "k")
+	var list error
+	for _, err := range b.List(t.Context(), "", "") {
+		list = err
+	}
+	for verb, err := range map[string]error{"put": put, "get": get, "delete": del, "list": list} {
+		if err == nil || !strings.Contains(err.Error(), "127.0.0.1:1/box") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+}
+
+// An account that is named is asked, and not the one of a connection string that
+// happens to be in the environment.
+func TestANamedAccountIsNotReplacedByTheEnvironment(t *testing.T) {
+	contract.Row(t, 163)
+	clearAzure(t)
+	s := objstoretest.StartScript(t, func(_ int, w http.ResponseWriter, r *http.Request) { created(w, r) })
+	other := objstoretest.StartScript(t, func(_ int, w http.ResponseWriter, r *http.Request) { created(w, r) })
+	t.Setenv("AZURE_STORAGE_CONNECTION_STRING", "BlobEndpoint="+other.URL+";AccountName=other;AccountKey=b3RoZXI=")
+	t.Setenv("AZURE_STORAGE_KEY", "a2V5")
+	b := open(t, azblob.Options{Container: "box", Account: "named", Endpoint: s.URL})
+	if r, err := b.PutIfAbsent(t.Context(), "k", nil, "a"); r.Outcome != objstore.Created {
+		t.Fatalf("%v, %v", r.Outcome, err)
+	}
+	if n, seen := len(other.Asked()), s.Asked(); n != 0 || len(seen) != 1 || !strings.HasPrefix(seen[0].Header.Get("Authorization"), "SharedKey named:") {
+		t.Fatalf("%d requests to the other account; to the named one: %+v", n, seen)
+	}
+	if r, err := open(t, azblob.Options{Container: "box"}).PutIfAbsent(t.Context(), "k", nil, "a"); r.Outcome != objstore.Created || len(other.Asked()) != 1 {
+		t.Errorf("nothing named: %v, %v", r.Outcome, err)
+	}
+}

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 )
 
@@ -33,6 +33,9 @@ func (o Options) credentials() (given, error) {
 	if g.key != "" || g.connection != "" {
 		return g, nil
 	}
+	if o.Federation != nil && o.CredentialsDir == "" {
+		return g, nil
+	}
 	look := func(name string) (string, error) { return os.Getenv(name), nil }
 	if o.CredentialsDir != "" {
 		look = func(name string) (string, error) {
@@ -43,10 +46,15 @@ func (o Options) credentials() (given, error) {
 			return strings.TrimSpace(string(b)), err
 		}
 	}
-	for _, field := range []struct {
+	fields := []struct {
 		name string
 		to   *string
-	}{{SecretAccount, &g.account}, {SecretKey, &g.key}, {SecretConnectionString, &g.connection}} {
+	}{{SecretAccount, &g.account}, {SecretKey, &g.key}, {SecretConnectionString, &g.connection}}
+	if o.CredentialsDir == "" && (o.Account != "" || o.Endpoint != "") {
+		// A connection string of the environment would win over what is named here.
+		fields = fields[:2]
+	}
+	for _, field := range fields {
 		value, err := look(field.name)
 		if err != nil {
 			return g, fmt.Errorf("read credentials: %w", err)
@@ -74,7 +82,7 @@ func (o Options) url(g given) (string, error) {
 }
 
 // open returns a client of the SDK for what is given.
-func (o Options) open(g given, co *container.ClientOptions, chain *azidentity.DefaultAzureCredentialOptions) (*container.Client, error) {
+func (o Options) open(g given, co *container.ClientOptions, identity func() (azcore.TokenCredential, error)) (*container.Client, error) {
 	if g.connection != "" {
 		return container.NewClientFromConnectionString(g.connection, o.Container, co)
 	}
@@ -83,11 +91,11 @@ func (o Options) open(g given, co *container.ClientOptions, chain *azidentity.De
 		return nil, err
 	}
 	if g.key == "" {
-		identity, err := azidentity.NewDefaultAzureCredential(chain)
+		as, err := identity()
 		if err != nil {
 			return nil, err
 		}
-		return container.NewClient(url, identity, co)
+		return container.NewClient(url, as, co)
 	}
 	if g.account == "" {
 		return nil, fmt.Errorf("an account key, and no account: give it, or %s", SecretAccount)

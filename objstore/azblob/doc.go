@@ -39,4 +39,8 @@
 //
 // Accounts with a hierarchical namespace (Data Lake) list directories among the
 // blobs and in another order; List refuses such an answer.
+//
+// Given credentials (a key, a connection string, a mounted Secret, Federation) are
+// used and nothing else: the environment and the chain of this process count only
+// where there are none.
 package azblob

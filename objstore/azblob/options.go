@@ -24,8 +24,8 @@ type Options struct {
 	Endpoint string
 
 	// Credentials come from the first of these that is set. None: the variables
-	// AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_KEY that the az command reads,
-	// and else the chain of Azure's libraries (AZURE_CLIENT_ID and so on, workload
+	// AZURE_STORAGE_CONNECTION_STRING (where neither Account nor Endpoint names another)
+	// or AZURE_STORAGE_KEY that the az command reads, and else the chain of Azure's libraries (AZURE_CLIENT_ID and so on, workload
 	// identity, managed identity, az login).
 	//
 	// AccountKey is a key of the account, in base64.
@@ -37,6 +37,9 @@ type Options struct {
 	// AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY: a mounted Secret. They are read
 	// again for each request, so that rotated ones are taken up.
 	CredentialsDir string
+
+	// Federation exchanges tokens of another issuer. Account or Endpoint is needed.
+	Federation *Federation
 
 	// CA is a bundle of PEM certificates to trust besides those of the host.
 	CA []byte
@@ -57,6 +60,11 @@ func (o Options) withDefaults() (Options, error) {
 			return o, fmt.Errorf("azblob: %w", err)
 		}
 		o.Endpoint = strings.TrimSuffix(o.Endpoint, "/")
+	}
+	if o.Federation != nil {
+		if err := o.Federation.check(); err != nil {
+			return o, err
+		}
 	}
 	var err error
 	if o.Limits, err = o.Limits.WithDefaults(); err != nil {

@@ -47,6 +47,8 @@ func newAuthorizer(o Options, client *http.Client) (*authorizer, error) {
 		a.creds, err = a.serviceAccount(o.CredentialsJSON)
 	case o.CredentialsDir != "":
 		return a, nil
+	case o.Federation != nil:
+		a.creds, err = o.Federation.credentials(client)
 	default:
 		a.creds, err = credentials.DetectDefault(&credentials.DetectOptions{Scopes: []string{scope}, UseSelfSignedJWT: true, Client: client})
 	}

@@ -44,5 +44,6 @@
 // server, and none to an address that the key names. Other kinds of credential
 // files are refused when they are given, because they can make this process read
 // files and call addresses of their author's choice; the chain takes them, from
-// this process's own environment.
+// this process's own environment. Tokens of another issuer are exchanged by
+// Federation, at Google's own addresses unless the caller names another.
 package gcs

@@ -135,7 +135,7 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 // again tries a read until it succeeds, is refused, or has had its attempts. try
 // returns what the last answer's body said, and the error.
 func (b *Bucket) again(ctx context.Context, call *httpx.Call, try func() (code string, err error)) error {
-	pause := gax.Backoff{Initial: 100 * time.Millisecond, Max: 5 * time.Second, Multiplier: 2}
+	pause := gax.Backoff{Initial: min(100*time.Millisecond, b.o.MaxBackoff), Max: b.o.MaxBackoff, Multiplier: 2}
 	for n := 1; ; n++ {
 		code, err := try()
 		if err == nil {

@@ -34,6 +34,8 @@ type Options struct {
 	// service account: a mounted Secret. It is read again for each request, so
 	// that a rotated one is taken up.
 	CredentialsDir string
+	// Federation exchanges tokens of another issuer.
+	Federation *Federation
 	// Anonymous sends no credentials: for public buckets and emulators.
 	Anonymous bool
 
@@ -58,6 +60,11 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("gcs: %w", err)
 	}
 	o.Endpoint = strings.TrimSuffix(o.Endpoint, "/")
+	if o.Federation != nil {
+		if err := o.Federation.check(); err != nil {
+			return o, err
+		}
+	}
 	var err error
 	if o.Limits, err = o.Limits.WithDefaults(); err != nil {
 		return o, fmt.Errorf("gcs: %w", err)

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -86,7 +88,17 @@ type Observer struct {
 }
 
 // Do sends the request once.
-func (o Observer) Do(req *http.Request) (*http.Response, error) { return o.send(req, o.Client.Do) }
+//
+// An error names the URL without its query, which may be a shared access signature:
+// errors end in conditions and logs.
+func (o Observer) Do(req *http.Request) (*http.Response, error) {
+	resp, err := o.send(req, o.Client.Do)
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		failed.URL, _, _ = strings.Cut(failed.URL, "?")
+	}
+	return resp, err
+}
 
 // RoundTrip implements http.RoundTripper, for SDKs that take a client of their own.
 func (o Observer) RoundTrip(req *http.Request) (*http.Response, error) {

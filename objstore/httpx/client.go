@@ -19,28 +19,32 @@ type Limits struct {
 	// DialTimeout bounds finding and connecting to the server; 5 s when zero.
 	DialTimeout time.Duration
 	// AnswerTimeout bounds the wait between the end of a request and the first
-	// byte of its answer; 15 s when zero.
+	// byte of its answer; 10 s when zero.
 	AnswerTimeout time.Duration
 	// CallTimeout bounds one call of the bucket, attempts and bodies included, and
-	// of a listing each page; 60 s when zero.
+	// of a listing each page. When zero: ReadAttempts times the sum of DialTimeout,
+	// AnswerTimeout and MaxBackoff, at least 60 s.
 	CallTimeout time.Duration
 	// MaxConns bounds the connections to the server; 64 when zero.
 	MaxConns int
 	// ReadAttempts is how often a read or a listing is tried, with a growing and
 	// random pause in between; 3 when zero. Puts and deletes are sent once.
 	ReadAttempts int
+	// MaxBackoff bounds that pause; 5 s when zero.
+	MaxBackoff time.Duration
 }
 
 // WithDefaults returns l with every zero filled in, or why it cannot be used.
 func (l Limits) WithDefaults() (Limits, error) {
-	if l.DialTimeout < 0 || l.AnswerTimeout < 0 || l.CallTimeout < 0 || l.MaxConns < 0 || l.ReadAttempts < 0 {
+	if l.DialTimeout < 0 || l.AnswerTimeout < 0 || l.CallTimeout < 0 || l.MaxConns < 0 || l.ReadAttempts < 0 || l.MaxBackoff < 0 {
 		return l, fmt.Errorf("limits %+v: none may be negative", l)
 	}
 	setDefault(&l.DialTimeout, 5*time.Second)
-	setDefault(&l.AnswerTimeout, 15*time.Second)
-	setDefault(&l.CallTimeout, 60*time.Second)
+	setDefault(&l.AnswerTimeout, 10*time.Second)
 	setDefault(&l.MaxConns, 64)
 	setDefault(&l.ReadAttempts, 3)
+	setDefault(&l.MaxBackoff, 5*time.Second)
+	setDefault(&l.CallTimeout, max(60*time.Second, time.Duration(l.ReadAttempts)*(l.DialTimeout+l.AnswerTimeout+l.MaxBackoff)))
 	return l, nil
 }
 

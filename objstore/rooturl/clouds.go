@@ -20,7 +20,7 @@ import (
 )
 
 func openS3(ctx context.Context, u *url.URL, o s3.Options) (objstore.Bucket, error) {
-	if err := onlyParameters(u, append([]string{"endpoint", "region", "path_style", "ca_file", "credentials_dir", "max_backoff"}, limits...)...); err != nil {
+	if err := onlyParameters(u, append([]string{"endpoint", "region", "path_style", "ca_file", "credentials_dir"}, limits...)...); err != nil {
 		return nil, err
 	}
 	if u.Host == "" {
@@ -51,7 +51,7 @@ func openS3(ctx context.Context, u *url.URL, o s3.Options) (objstore.Bucket, err
 }
 
 func openGCS(ctx context.Context, u *url.URL, o gcs.Options) (objstore.Bucket, error) {
-	if err := onlyParameters(u, append([]string{"endpoint", "anonymous", "ca_file", "credentials_dir"}, limits...)...); err != nil {
+	if err := onlyParameters(u, append([]string{"endpoint", "anonymous", "ca_file", "credentials_dir", "token_file", "identity_provider", "impersonate", "sts_endpoint"}, limits...)...); err != nil {
 		return nil, err
 	}
 	if u.Host == "" {
@@ -70,6 +70,11 @@ func openGCS(ctx context.Context, u *url.URL, o gcs.Options) (objstore.Bucket, e
 	if err := limit(q, &o.Limits); err != nil {
 		return nil, err
 	}
+	if v := q.Get("token_file"); v != "" {
+		o.Federation = &gcs.Federation{Tokens: objstore.TokenFile(v), Provider: q.Get("identity_provider"), Impersonate: q.Get("impersonate"), Endpoint: q.Get("sts_endpoint")}
+	} else if err := without(q, "identity_provider", "impersonate", "sts_endpoint"); err != nil {
+		return nil, err
+	}
 	b, err := gcs.Open(ctx, o)
 	if err != nil {
 		return nil, err
@@ -78,7 +83,7 @@ func openGCS(ctx context.Context, u *url.URL, o gcs.Options) (objstore.Bucket, e
 }
 
 func openAzblob(ctx context.Context, u *url.URL, o azblob.Options) (objstore.Bucket, error) {
-	if err := onlyParameters(u, append([]string{"storage_account", "endpoint", "ca_file", "credentials_dir"}, limits...)...); err != nil {
+	if err := onlyParameters(u, append([]string{"storage_account", "endpoint", "ca_file", "credentials_dir", "token_file", "tenant_id", "client_id", "sts_endpoint"}, limits...)...); err != nil {
 		return nil, err
 	}
 	if u.Host == "" {
@@ -95,6 +100,11 @@ func openAzblob(ctx context.Context, u *url.URL, o azblob.Options) (objstore.Buc
 	if err := limit(q, &o.Limits); err != nil {
 		return nil, err
 	}
+	if v := q.Get("token_file"); v != "" {
+		o.Federation = &azblob.Federation{Tokens: objstore.TokenFile(v), TenantID: q.Get("tenant_id"), ClientID: q.Get("client_id"), Authority: q.Get("sts_endpoint")}
+	} else if err := without(q, "tenant_id", "client_id", "sts_endpoint"); err != nil {
+		return nil, err
+	}
 	b, err := azblob.Open(ctx, o)
 	if err != nil {
 		return nil, err
@@ -102,11 +112,21 @@ func openAzblob(ctx context.Context, u *url.URL, o azblob.Options) (objstore.Buc
 	return below(u, b)
 }
 
+// without refuses what says whom a token is shown to where there is none.
+func without(q url.Values, names ...string) error {
+	for _, name := range names {
+		if q.Get(name) != "" {
+			return fmt.Errorf("%w: parameter %q: it belongs to token_file", ErrInvalid, name)
+		}
+	}
+	return nil
+}
+
 // limits are the parameters that say how a server is asked.
-var limits = []string{"connect_timeout", "request_timeout", "read_attempts", "max_connections"}
+var limits = []string{"connect_timeout", "request_timeout", "read_attempts", "max_backoff", "max_connections"}
 
 func limit(q url.Values, l *httpx.Limits) error {
-	return errors.Join(duration(q, "connect_timeout", &l.DialTimeout), duration(q, "request_timeout", &l.AnswerTimeout),
+	return errors.Join(duration(q, "connect_timeout", &l.DialTimeout), duration(q, "request_timeout", &l.AnswerTimeout), duration(q, "max_backoff", &l.MaxBackoff),
 		count(q, "read_attempts", &l.ReadAttempts), count(q, "max_connections", &l.MaxConns))
 }
 

@@ -18,17 +18,25 @@
 //	  &read_attempts=3            of a read or a listing; what writes is sent once
 //	  &max_backoff=5s             the longest pause before another attempt
 //	  &max_connections=64
+//	                              (the last five hold for the clouds below, too)
 //	gs://bucket/prefix            a bucket of Google Cloud Storage, with
 //	  ?endpoint=http://host:port  a private endpoint, or an emulator
 //	  &anonymous=true             no credentials
 //	  &ca_file=/path/ca.pem
 //	  &credentials_dir=/path      file GOOGLE_CREDENTIALS, the key of a service account
+//	  &token_file=/path/token     a token that is exchanged at
+//	  &identity_provider=projects/…/providers/…, and perhaps for the rights of
+//	  &impersonate=name@project.iam.gserviceaccount.com
+//	  &sts_endpoint=https://host  a server that stands for Google's
 //	azblob://container/prefix     a container of Azure Blob Storage, with
 //	  ?storage_account=name       unless the credentials or the environment name it
 //	  &endpoint=http://host:port/account
 //	  &ca_file=/path/ca.pem
 //	  &credentials_dir=/path      files AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or
 //	                              AZURE_STORAGE_CONNECTION_STRING
+//	  &token_file=/path/token     a token that is exchanged for one of the identity
+//	  &tenant_id=id&client_id=id  in Entra ID, of another cloud at
+//	  &sts_endpoint=https://host
 //
 // Credentials are never in the URL: it stands in logs, process lists and resources.
 package rooturl

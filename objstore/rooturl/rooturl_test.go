@@ -19,6 +19,7 @@ import (
 	"github.com/salvor-io/salvor/objstore/objstoretest"
 	"github.com/salvor-io/salvor/objstore/rooturl"
 	"github.com/salvor-io/salvor/objstore/s3"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 func open(t *testing.T, root string, o rooturl.Options) objstore.Bucket {
@@ -120,6 +121,33 @@ func TestTheClouds(t *testing.T) {
 	}
 }
 
+// A root that is opened by a token reads it when it is needed: what is not mounted
+// yet is no reason not to start.
+func TestATokenThatIsMountedLater(t *testing.T) {
+	contract.Row(t, 163)
+	const gone = "/no/such/token"
+	root := "gs://b?token_file=" + gone + "&identity_provider=projects/1/locations/global/workloadIdentityPools/p/providers/q"
+	r, err := open(t, root, rooturl.Options{}).PutIfAbsent(t.Context(), "k", nil, "a")
+	if r.Outcome != objstore.Retry || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), gone) {
+		t.Fatalf("%v, %v", r.Outcome, err)
+	}
+	// And the file is read anew, without the line's end.
+	path := filepath.Join(t.TempDir(), "token")
+	source := objstore.TokenFile(path)
+	for _, value := range []string{"one", "two"} {
+		if err := os.WriteFile(path, []byte(value+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := source.Token(t.Context()); err != nil || got.Value != value {
+			t.Errorf("%+v, %v; want %s", got, err, value)
+		}
+	}
+	_ = os.WriteFile(path, []byte("\n"), 0o600)
+	if _, err := source.Token(t.Context()); err == nil || !strings.Contains(err.Error(), "empty") {
+		t.Errorf("an empty file: %v", err)
+	}
+}
+
 func TestAnUnknownSchemeNamesTheKnownOnes(t *testing.T) {
 	for _, root := range []string{"az://container", "http://host/x", "/a/path", ""} {
 		_, err := rooturl.Open(t.Context(), root, rooturl.Options{})
@@ -134,37 +162,44 @@ func TestWhatWouldBeIgnoredIsRefused(t *testing.T) {
 	t.Setenv("AZURE_STORAGE_ACCOUNT", "")
 	t.Setenv("AZURE_STORAGE_CONNECTION_STRING", "")
 	for root, word := range map[string]string{
-		"file://data/x":                     "three slashes",
-		"file://":                           "no directory",
-		"file:///tmp/x?sync=false":          "sync",
-		"mem://":                            "name",
-		"mem://x?page=3":                    "takes none",
-		"mem://x/../y":                      "segment",
-		"s3://":                             "no bucket",
-		"s3://b?regoin=x":                   "regoin",
-		"s3://b?region=x&region=y":          "2 times",
-		"s3://b?path_style=maybe&region=x":  "true or false",
-		"s3://b/a//b?region=x":              "segment",
-		"s3://b/x#y":                        "'#'",
-		"s3://id:hunter2@b/x":               "credentials",
-		"s3://b?endpoint=host:1":            "must be a URL",
-		"s3://b?ca_file=/no/such/file":      "ca_file",
-		"s3://b?region=x&read_attempts=0":   "read_attempts",
-		"s3://b?region=x&max_backoff=soon":  "max_backoff",
-		"s3://b?region=x&request_timeout=0": "request_timeout",
-		"s3://id:hunter2@b/%zz":             "cannot be parsed",
-		"gs://":                             "no bucket",
-		"gs://b?region=x":                   "gs:// takes endpoint",
-		"gs://b?anonymous=maybe":            "true or false",
-		"gs://b?anonymous=true&endpoint=x":  "must be a URL",
-		"gs://b/a//b?anonymous=true":        "segment",
-		"gs://b?ca_file=/no/such/file":      "ca_file",
-		"gs://id:hunter2@b":                 "credentials",
-		"azblob://":                         "no container",
-		"azblob://c?account=x":              "storage_account",
-		"azblob://c?endpoint=x":             "must be a URL",
-		"azblob://c":                        "no storage account",
-		"azblob://c?ca_file=/no/such/file":  "ca_file",
+		"file://data/x":                                    "three slashes",
+		"file://":                                          "no directory",
+		"file:///tmp/x?sync=false":                         "sync",
+		"mem://":                                           "name",
+		"mem://x?page=3":                                   "takes none",
+		"mem://x/../y":                                     "segment",
+		"s3://":                                            "no bucket",
+		"s3://b?regoin=x":                                  "regoin",
+		"s3://b?region=x&region=y":                         "2 times",
+		"s3://b?path_style=maybe&region=x":                 "true or false",
+		"s3://b/a//b?region=x":                             "segment",
+		"s3://b/x#y":                                       "'#'",
+		"s3://id:hunter2@b/x":                              "credentials",
+		"s3://b?endpoint=host:1":                           "must be a URL",
+		"s3://b?ca_file=/no/such/file":                     "ca_file",
+		"s3://b?region=x&read_attempts=0":                  "read_attempts",
+		"s3://b?region=x&max_backoff=soon":                 "max_backoff",
+		"s3://b?region=x&request_timeout=0":                "request_timeout",
+		"s3://id:hunter2@b/%zz":                            "cannot be parsed",
+		"gs://":                                            "no bucket",
+		"gs://b?region=x":                                  "gs:// takes endpoint",
+		"gs://b?anonymous=maybe":                           "true or false",
+		"gs://b?anonymous=true&endpoint=x":                 "must be a URL",
+		"gs://b/a//b?anonymous=true":                       "segment",
+		"gs://b?ca_file=/no/such/file":                     "ca_file",
+		"gs://id:hunter2@b":                                "credentials",
+		"gs://b?token_file=/x":                             "no provider",
+		"gs://b?impersonate=a@b":                           "belongs to token_file",
+		"gs://b?identity_provider=projects":                "belongs to token_file",
+		"azblob://c?storage_account=me&token_file=/x":      "tenant's and the client's id",
+		"azblob://c?token_file=/x&tenant_id=t&client_id=c": "no storage account",
+		"azblob://c?storage_account=me&token_file=/x&tenant_id=t&client_id=c&sts_endpoint=http://h": "https://",
+		"azblob://c?storage_account=me&client_id=c":                                                 "belongs to token_file",
+		"azblob://":                        "no container",
+		"azblob://c?account=x":             "storage_account",
+		"azblob://c?endpoint=x":            "must be a URL",
+		"azblob://c":                       "no storage account",
+		"azblob://c?ca_file=/no/such/file": "ca_file",
 	} {
 		b, err := rooturl.Open(t.Context(), root, rooturl.Options{})
 		if err == nil || b != nil || !strings.Contains(err.Error(), word) || strings.Contains(err.Error(), "hunter2") {

@@ -313,6 +313,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.Requests
       default: {}
+    - name: storageAccount
+      type:
+        scalar: string
     - name: uri
       type:
         scalar: string
@@ -337,10 +340,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: audience
       type:
         scalar: string
-      default: sts.amazonaws.com
     - name: caSecretRef
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.LocalReference
+    - name: clientID
+      type:
+        scalar: string
+    - name: identityProvider
+      type:
+        scalar: string
+    - name: impersonate
+      type:
+        scalar: string
     - name: name
       type:
         scalar: string
@@ -348,6 +359,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
     - name: stsEndpoint
+      type:
+        scalar: string
+    - name: tenantID
       type:
         scalar: string
 - name: com.github.salvor-io.salvor.api.v1alpha1.TableStatus

@@ -10,10 +10,13 @@ package v1alpha1
 //
 // Credentials come from the WALStore's own namespace, always.
 type CredentialsApplyConfiguration struct {
-	// SecretRef names a Secret of this namespace with AWS_ACCESS_KEY_ID,
-	// AWS_SECRET_ACCESS_KEY and, where there is one, AWS_SESSION_TOKEN; ca.crt in it
-	// holds certificates (PEM) for an endpoint that no public authority signs. It is
-	// read when it is needed and never cached.
+	// SecretRef names a Secret of this namespace. For s3:// it holds AWS_ACCESS_KEY_ID,
+	// AWS_SECRET_ACCESS_KEY and, where there is one, AWS_SESSION_TOKEN; for gs://
+	// GOOGLE_CREDENTIALS, the JSON key of a service account; for azblob://
+	// AZURE_STORAGE_KEY, with AZURE_STORAGE_ACCOUNT unless spec.root.storageAccount says
+	// it, or AZURE_STORAGE_CONNECTION_STRING alone. ca.crt in it holds certificates (PEM)
+	// for an endpoint that no public authority signs. It is read when it is needed and
+	// never cached.
 	SecretRef *LocalReferenceApplyConfiguration `json:"secretRef,omitempty"`
 	// ServiceAccount exchanges tokens of a ServiceAccount of this namespace for
 	// credentials that last an hour or so: no key is stored anywhere.

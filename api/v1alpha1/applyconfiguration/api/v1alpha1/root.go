@@ -14,21 +14,27 @@ import (
 //
 // Root is a place in object storage, and how to reach it.
 type RootApplyConfiguration struct {
-	// URI of the root: s3://BUCKET or s3://BUCKET/PREFIX. file:///DIRECTORY and
-	// mem://NAME are taken only from an operator that was started with
+	// URI of the root: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX (Google Cloud Storage) or
+	// azblob://CONTAINER/PREFIX (Azure Blob Storage); the prefix may be left out.
+	// file:///DIRECTORY and mem://NAME are taken only from an operator that was started with
 	// --allow-local-roots; any other reports RootNotAllowed. Settings such as the
 	// endpoint are the fields beside it, never a query. The URI may change until
 	// the root was claimed (status.root.uid), then no more.
 	URI *string `json:"uri,omitempty"`
-	// Endpoint of an S3-compatible server, such as https://s3.example.net. Empty:
-	// the public endpoint of the region.
+	// Endpoint of another server than the cloud's own: an S3-compatible one, such as
+	// https://s3.example.net, or a private endpoint. For Azure it is the account's, and
+	// where the server wants it so, ends in the account: http://host:10000/ACCOUNT.
+	// Empty: the public endpoint.
 	Endpoint *string `json:"endpoint,omitempty"`
-	// Region of the bucket. Empty: us-east-1, which servers without regions take.
+	// Region of the bucket, on S3. Empty: us-east-1, which servers without regions take.
 	Region *string `json:"region,omitempty"`
+	// StorageAccount holds the container of an azblob:// root. Empty: the one that the
+	// Secret names.
+	StorageAccount *string `json:"storageAccount,omitempty"`
 	// PathStyle puts the bucket into the path (https://host/bucket) instead of the
 	// host name, as most servers other than AWS want it.
 	PathStyle *bool `json:"pathStyle,omitempty"`
-	// Credentials for the root. An s3:// root without them reports
+	// Credentials for the root. One in object storage without them reports
 	// CredentialsMissing, unless the operator was started with --ambient-roots for
 	// it: its own cloud identity opens no other root.
 	Credentials *CredentialsApplyConfiguration `json:"credentials,omitempty"`
@@ -66,6 +72,14 @@ func (b *RootApplyConfiguration) WithEndpoint(value string) *RootApplyConfigurat
 // If called multiple times, the Region field is set to the value of the last call.
 func (b *RootApplyConfiguration) WithRegion(value string) *RootApplyConfiguration {
 	b.Region = &value
+	return b
+}
+
+// WithStorageAccount sets the StorageAccount field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the StorageAccount field is set to the value of the last call.
+func (b *RootApplyConfiguration) WithStorageAccount(value string) *RootApplyConfiguration {
+	b.StorageAccount = &value
 	return b
 }
 

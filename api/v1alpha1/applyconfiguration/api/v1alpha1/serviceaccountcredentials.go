@@ -19,10 +19,27 @@ type ServiceAccountCredentialsApplyConfiguration struct {
 	// AssumeRoleWithWebIdentity. Its trust policy names this cluster's issuer and
 	// system:serviceaccount:NAMESPACE:NAME. Needed for s3:// roots.
 	RoleARN *string `json:"roleARN,omitempty"`
-	// STSEndpoint of a server that exchanges tokens and is not AWS, such as
-	// https://sts.example.net. Empty: the one of root.region.
+	// IdentityProvider is who vouches for this cluster's tokens at Google: a provider of
+	// a workload identity pool, by its whole name. Needed for gs:// roots.
+	IdentityProvider *string `json:"identityProvider,omitempty"`
+	// Impersonate is a service account at Google whose rights are used, by its e-mail
+	// address; the ServiceAccount's principal needs roles/iam.workloadIdentityUser on
+	// it. Empty: the rights of the principal itself.
+	Impersonate *string `json:"impersonate,omitempty"`
+	// TenantID is the directory of Entra ID in which ClientID is. Needed for azblob://
+	// roots.
+	TenantID *string `json:"tenantID,omitempty"`
+	// ClientID is an application or a managed identity in Entra ID, with a federated
+	// credential that names this cluster's issuer and system:serviceaccount:NAMESPACE:NAME.
+	// Needed for azblob:// roots.
+	ClientID *string `json:"clientID,omitempty"`
+	// STSEndpoint of a server that exchanges tokens and is not the cloud's own, such as
+	// https://sts.example.net; on Azure, the authority of another cloud. Empty: AWS's of
+	// root.region, Google's, https://login.microsoftonline.com.
 	STSEndpoint *string `json:"stsEndpoint,omitempty"`
-	// Audience that the tokens are made for: what the other side expects in them.
+	// Audience that the tokens are made for: what the other side expects in them. Empty:
+	// sts.amazonaws.com, https://iam.googleapis.com/ and the identityProvider, or
+	// api://AzureADTokenExchange.
 	Audience *string `json:"audience,omitempty"`
 	// CASecretRef names a Secret of this namespace whose ca.crt holds certificates
 	// (PEM) for the endpoint and the stsEndpoint, where no public authority signs them.
@@ -48,6 +65,38 @@ func (b *ServiceAccountCredentialsApplyConfiguration) WithName(value string) *Se
 // If called multiple times, the RoleARN field is set to the value of the last call.
 func (b *ServiceAccountCredentialsApplyConfiguration) WithRoleARN(value string) *ServiceAccountCredentialsApplyConfiguration {
 	b.RoleARN = &value
+	return b
+}
+
+// WithIdentityProvider sets the IdentityProvider field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the IdentityProvider field is set to the value of the last call.
+func (b *ServiceAccountCredentialsApplyConfiguration) WithIdentityProvider(value string) *ServiceAccountCredentialsApplyConfiguration {
+	b.IdentityProvider = &value
+	return b
+}
+
+// WithImpersonate sets the Impersonate field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Impersonate field is set to the value of the last call.
+func (b *ServiceAccountCredentialsApplyConfiguration) WithImpersonate(value string) *ServiceAccountCredentialsApplyConfiguration {
+	b.Impersonate = &value
+	return b
+}
+
+// WithTenantID sets the TenantID field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TenantID field is set to the value of the last call.
+func (b *ServiceAccountCredentialsApplyConfiguration) WithTenantID(value string) *ServiceAccountCredentialsApplyConfiguration {
+	b.TenantID = &value
+	return b
+}
+
+// WithClientID sets the ClientID field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ClientID field is set to the value of the last call.
+func (b *ServiceAccountCredentialsApplyConfiguration) WithClientID(value string) *ServiceAccountCredentialsApplyConfiguration {
+	b.ClientID = &value
 	return b
 }
 
