@@ -71,7 +71,7 @@ func commandLines(page string) (out []string) {
 			continue
 		}
 		line = strings.TrimPrefix(line, "$ ")
-		if strings.HasPrefix(line, "salvor ") && !strings.HasPrefix(line, "salvor <") { // the first line of an object
+		if strings.HasPrefix(line, "salvor ") && !strings.HasPrefix(line, "salvor <") && !strings.Contains(line, " sha256:") { // the first line of an object
 			out = append(out, line)
 		}
 	}
