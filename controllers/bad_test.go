@@ -15,6 +15,7 @@ import (
 	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/envelope"
+	"github.com/salvor-io/salvor/objstore/fault"
 	"github.com/salvor-io/salvor/recovery"
 	"github.com/salvor-io/salvor/test/contract"
 )
@@ -89,6 +90,22 @@ func TestABadObjectBlocksOnlyItself(t *testing.T) {
 	w.stop()
 	w.start()
 	w.byKey("recovery/01GARBAGE", func(s *v1alpha1.RecoverySidecar) bool { return words(s.Status.Conditions, cStalled) == "False Settled" })
+}
+
+// What somebody removes from a root is settled by the next listing.
+func TestABadObjectThatIsRemovedIsSettled(t *testing.T) {
+	contract.Row(t, 80, 95)
+	w, _ := ledgerWorld(t, 1, func(w *world) { w.opt.SweepEvery = never })
+	w.object("recovery/01GARBAGE", []byte("not a sidecar"))
+	w.byKey("recovery/01GARBAGE", func(s *v1alpha1.RecoverySidecar) bool { return holds(s.Status.Conditions, cStalled) })
+	w.becomes("ledger", v1alpha1.ConditionReady, "False RecoveryStalled")
+	gate := w.root.On(fault.List, "recovery/").ParkBefore()
+	_, err := gate.Await(w.ctx) // whatever the listing before has asked for is done
+	must(t, err)
+	must(t, w.disk.Delete(w.ctx, "recovery/01GARBAGE"))
+	gate.Release()
+	w.byKey("recovery/01GARBAGE", func(s *v1alpha1.RecoverySidecar) bool { return words(s.Status.Conditions, cStalled) == "False Settled" })
+	w.becomes("ledger", v1alpha1.ConditionReady, "True Healthy")
 }
 
 // sidecarOf is the armed sidecar of an operation of ledger-0's first process,

@@ -55,7 +55,24 @@ func (s *sweeper) all(ctx context.Context, root *Root, priority int) error {
 		failed = append(failed, s.one(ctx, root, l.Key, time.Time{}, priority))
 	}
 	s.ledger.keepOnly(root.UID, keys, began)
+	failed = append(failed, s.vanished(ctx, root, keys))
 	return errors.Join(failed...)
+}
+
+// vanished asks for a look at what waits although its object was not listed:
+// somebody removed it, and nothing else would tell. That the listing is late does
+// no harm: the look gets the object.
+func (s *sweeper) vanished(ctx context.Context, root *Root, listed map[string]bool) error {
+	var all v1alpha1.RecoverySidecarList
+	err := s.client.List(ctx, &all, client.InNamespace(root.Store.Namespace), client.MatchingFields{indexStore: root.Store.Name}, client.UnsafeDisableDeepCopy)
+	for i := range all.Items {
+		item := &all.Items[i]
+		observed, _ := find(item.Status.Conditions, cObserved)
+		if !listed[item.Spec.Key] && !holds(item.Status.Conditions, cComplete) && observed.Reason != v1alpha1.ReasonSidecarGone {
+			s.sidecars.up(nameOf(item), background, 0)
+		}
+	}
+	return err
 }
 
 // named ensures the RecoverySidecars of operations that a status has named: no
