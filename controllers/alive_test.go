@@ -103,6 +103,9 @@ func TestWhatALiveWriterHasJustArmedGetsNoResource(t *testing.T) {
 
 // What a live process never speaks of is shown to people.
 func TestWhatALiveWriterDoesNotSpeakOfIsShown(t *testing.T) {
+	was := lateLooks
+	lateLooks = was[:1]
+	t.Cleanup(func() { lateLooks = was })
 	w, pods := ledgerWorld(t, 2)
 	live := pods[1]
 	live.say(func() { live.mute = true })
