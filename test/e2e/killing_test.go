@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/salvor-io/salvor/api/v1alpha1"
 	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/recovery"
@@ -280,10 +282,28 @@ func (k *kills) checkAudit(ctx context.Context) {
 		Expect(n).To(Equal(1), "rows of "+op)
 		life, seen := k.seen[op]
 		Expect(seen || k.pending[op]).To(BeTrue(), op+" has a row, and the watcher of the bucket never saw it pending")
-		Expect(want[op]).To(BeTrue(), fmt.Sprintf("%s has a row, and its writer published it: decided by %s, last seen pending %s",
-			op, life.decided.Format(time.RFC3339Nano), life.pending.Format(time.RFC3339Nano)))
+		if !want[op] {
+			Fail(fmt.Sprintf("%s has a row, and its writer published it: seen decided at %s, pending until %s; its RecoverySidecar: %s",
+				op, life.decided.Format(time.RFC3339Nano), life.pending.Format(time.RFC3339Nano), k.resource(ctx, op)))
+		}
 	}
 	Expect(rows).To(HaveLen(len(want)), "an operation was left behind and not recorded")
+}
+
+// resource is what the API server still has of an operation.
+func (k *kills) resource(ctx context.Context, op string) string {
+	GinkgoHelper()
+	var all v1alpha1.RecoverySidecarList
+	Expect(h.List(ctx, &all, client.InNamespace(k.options.Namespace))).To(Succeed())
+	for i := range all.Items {
+		if s := &all.Items[i]; s.Spec.OperationID == op || s.Spec.Key == recovery.SidecarKey(manifest.OperationID(op)) {
+			s.ManagedFields = nil
+			raw, err := json.Marshal(s)
+			Expect(err).NotTo(HaveOccurred())
+			return string(raw)
+		}
+	}
+	return fmt.Sprintf("none among the %d that are left", len(all.Items))
 }
 
 func (k *kills) report(total, acked int, share float64) {
