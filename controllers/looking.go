@@ -18,7 +18,7 @@ import (
 const lookBound = 30 * time.Second
 
 // look finds what a writer has left behind: what its status named, and where it
-// named nothing, by a listing. The caller holds the mutex; the work is done
+// named nothing that still pends, by a listing. The caller holds the mutex; the work is done
 // without it.
 func (s *Streams) look(w *watched, ops []string, detected time.Time) {
 	if len(ops) == 0 {
@@ -29,8 +29,12 @@ func (s *Streams) look(w *watched, ops []string, detected time.Time) {
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, lookBound)
 		defer cancel()
-		if err := s.sweep.named(ctx, w.root, ops, detected); err != nil {
+		pend, err := s.sweep.named(ctx, w.root, ops, detected)
+		switch {
+		case err != nil:
 			s.owe(w, err)
+		case !pend: // it had finished them, and may have armed another that it could not name any more
+			s.lookLater(w)
 		}
 	}()
 }
@@ -79,6 +83,25 @@ func (s *Streams) lookLater(w *watched) {
 	if s.watched[w.root.UID] == w && s.ctx.Err() == nil {
 		s.find(w)
 	}
+}
+
+// wordsBehind is how much later than a listing a live process may tell of what it
+// has armed: two heartbeats.
+const wordsBehind = 2 * time.Second
+
+// lookSoon lists a root once more when all streams have told what they have in
+// hand. The caller holds the mutex.
+func (s *Streams) lookSoon(w *watched) {
+	if w.soon {
+		return
+	}
+	w.soon = true
+	time.AfterFunc(wordsBehind, func() {
+		s.mu.Lock()
+		w.soon = false
+		s.mu.Unlock()
+		s.lookLater(w)
+	})
 }
 
 // Missing lists a root again: a RecoverySidecar was deleted by somebody, and its

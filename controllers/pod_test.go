@@ -40,6 +40,7 @@ type storePod struct {
 	poison    string
 	waiting   string
 	phantom   string // an operation that the status names although it is finished
+	mute      bool   // the status does not name yet what is open
 	refreshes int
 	restarts  int32
 	signal    control.Signal
@@ -88,12 +89,12 @@ func (p *storePod) begin() {
 	must(w.t, err)
 	wr := recovery.NewWriter(m, recovery.WriterOptions{
 		ID: manifest.WriterID(p.name), Process: process, NewID: w.newID, Await: 2 * time.Second, Poll: 20 * time.Millisecond,
+		Changed: p.signal.Notify,
 	})
 	must(w.t, wr.Register(w.ctx))
 	p.mu.Lock()
 	p.manifest, p.writer = m, wr
 	p.mu.Unlock()
-	bucket.OnCall(func(fault.Call) { p.signal.Notify() }) // more often than a store would
 	p.listen()
 }
 
@@ -160,6 +161,9 @@ func (p *storePod) Status() control.Status {
 		st.State = control.Poisoned
 	}
 	for _, op := range p.writer.Open() {
+		if p.mute {
+			break
+		}
 		st.Open = append(st.Open, string(op))
 		p.told[string(op)]++
 	}
@@ -221,7 +225,7 @@ func (p *storePod) commit(verb fault.Verb, prefix string, nth int, tables ...str
 		p.w.t.Fatalf("the commit did not reach its stop: %v", err)
 	}
 	op := p.writer.Open()[0]
-	if p.streams() > 0 && p.w.running {
+	if p.streams() > 0 && p.w.running && !p.mute {
 		p.tellOf(op)
 	}
 	return op, gate, done

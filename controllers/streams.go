@@ -61,6 +61,7 @@ type watched struct {
 	following   single
 	finding     single
 	owed        bool // a look has failed
+	soon        bool // a look is due when the streams have spoken again
 }
 
 // writer is one pod that writes the root, by its name.
@@ -185,20 +186,33 @@ func (s *Streams) Permit(root *Root, p pending, since time.Time) (recovery.RollF
 			q.GivenUp = contains(wr.status.Abandoned, string(p.operation))
 		}
 	}
-	v := s.det.Permit(q, s.opt.Now())
-	return recovery.RollForwardOnly{EndEpoch: v.EndEpoch, Process: v.Process}, v
+	now := s.opt.Now()
+	v := s.det.Permit(q, now)
+	alive := v.State == detect.Alive && !v.EndEpoch
+	return recovery.RollForwardOnly{EndEpoch: v.EndEpoch, Process: v.Process, LeaveDecided: alive && now.Sub(since) < s.opt.SweepEvery}, v
 }
 
-// Busy reports whether a live, streaming process says that it works on op.
-func (s *Streams) Busy(root *Root, id manifest.WriterID, op manifest.OperationID) bool {
+// Busy reports whether a live, streaming process works on an operation that was
+// first seen at a time: it says so, or was seen to have it so lately that its next
+// words may say so. Then the root is looked at again.
+func (s *Streams) Busy(root *Root, sc *recovery.Sidecar, first time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := s.det.Judge(s.question(root, id), s.opt.Now())
-	if v.Reason != detect.Streaming {
+	now := s.opt.Now()
+	v := s.det.Judge(s.question(root, sc.Writer), now)
+	w := s.watched[root.UID]
+	if v.Reason != detect.Streaming || w == nil || w.writers[sc.Writer] == nil || w.writers[sc.Writer].status == nil {
 		return false
 	}
-	w := s.watched[root.UID]
-	return w != nil && w.writers[id] != nil && w.writers[id].status != nil && contains(w.writers[id].status.Open, string(op))
+	st, op := w.writers[sc.Writer].status, string(sc.Operation)
+	switch {
+	case contains(st.Open, op):
+		return now.Sub(first) < s.opt.SweepEvery
+	case contains(st.Abandoned, op) || s.det.Registration(detect.Writer{Store: string(root.UID), ID: sc.Writer}) != sc.Epoch || now.Sub(first) >= wordsBehind:
+		return false
+	}
+	s.lookSoon(w)
+	return true
 }
 
 func (s *Streams) question(root *Root, id manifest.WriterID) detect.Question {

@@ -26,8 +26,9 @@ type sweeper struct {
 	client   client.Client
 	ledger   *ledger
 	sidecars *wake
-	// busy reports whether a live, streaming process has this operation in hand.
-	busy func(root *Root, writer manifest.WriterID, op manifest.OperationID) bool
+	// busy reports whether a live, streaming process has this operation in hand,
+	// which was first seen at a time.
+	busy func(root *Root, sc *recovery.Sidecar, first time.Time) bool
 }
 
 // all lists what pends in the root and ensures one RecoverySidecar for each. What
@@ -52,7 +53,8 @@ func (s *sweeper) all(ctx context.Context, root *Root, priority int) error {
 			continue
 		}
 		// One object that fails to be read does not hide the others.
-		failed = append(failed, s.one(ctx, root, l.Key, time.Time{}, priority))
+		_, err := s.one(ctx, root, l.Key, time.Time{}, priority)
+		failed = append(failed, err)
 	}
 	s.ledger.keepOnly(root.UID, keys, began)
 	failed = append(failed, s.vanished(ctx, root, keys))
@@ -76,31 +78,33 @@ func (s *sweeper) vanished(ctx context.Context, root *Root, listed map[string]bo
 }
 
 // named ensures the RecoverySidecars of operations that a status has named: no
-// listing is needed.
-func (s *sweeper) named(ctx context.Context, root *Root, ops []string, detected time.Time) error {
+// listing is needed if any of them is pending.
+func (s *sweeper) named(ctx context.Context, root *Root, ops []string, detected time.Time) (pend bool, err error) {
 	var failed []error
 	for _, op := range ops {
 		if err := manifest.OperationID(op).Validate(); err != nil {
 			failed = append(failed, fmt.Errorf("a status names an operation: %w", err))
 			continue
 		}
-		failed = append(failed, s.one(ctx, root, recovery.SidecarKey(manifest.OperationID(op)), detected, urgent))
+		is, err := s.one(ctx, root, recovery.SidecarKey(manifest.OperationID(op)), detected, urgent)
+		pend = pend || is
+		failed = append(failed, err)
 	}
-	return errors.Join(failed...)
+	return pend, errors.Join(failed...)
 }
 
 // one ensures the RecoverySidecar of one object. It is created only after a get:
-// a listing may lag behind, and a status too.
-func (s *sweeper) one(ctx context.Context, root *Root, key string, detected time.Time, priority int) error {
+// a listing may lag behind, and a status too. It reports whether the object pends.
+func (s *sweeper) one(ctx context.Context, root *Root, key string, detected time.Time, priority int) (bool, error) {
 	now := s.opt.Now()
 	name, complete, err := s.resource(ctx, root, key)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if name.Name != "" && !complete {
 		s.ledger.note(root.UID, pending{key: key, name: name, detected: detected}, now)
 		s.sidecars.up(name, priority, 0)
-		return nil
+		return true, nil
 	}
 	sc, err := recovery.Get(ctx, root.Bucket, key)
 	if !errors.Is(err, objstore.ErrNotFound) && !recovery.IsUnreadable(err) {
@@ -109,9 +113,9 @@ func (s *sweeper) one(ctx context.Context, root *Root, key string, detected time
 	switch {
 	case errors.Is(err, objstore.ErrNotFound):
 		s.ledger.done(root.UID, key)
-		return nil // its owner finished
+		return false, nil // its owner finished
 	case err != nil && !recovery.IsUnreadable(err):
-		return fmt.Errorf("read %s: %w", key, err)
+		return false, fmt.Errorf("read %s: %w", key, err)
 	}
 	p := pending{key: key, name: name, detected: detected}
 	if err == nil {
@@ -120,12 +124,12 @@ func (s *sweeper) one(ctx context.Context, root *Root, key string, detected time
 	p = s.ledger.note(root.UID, p, now)
 	if complete { // it came back: from a restored bucket, or the delete was lost
 		s.sidecars.up(name, priority, 0)
-		return nil
+		return true, nil
 	}
-	if p.writer != "" && s.busy(root, p.writer, p.operation) && now.Sub(p.first) < s.opt.SweepEvery {
-		return nil
+	if sc != nil && s.busy(root, sc, p.first) {
+		return true, nil
 	}
-	return s.create(ctx, root, p, priority)
+	return true, s.create(ctx, root, p, priority)
 }
 
 // resource finds the RecoverySidecar of an object in the cache.

@@ -177,7 +177,7 @@ func (s *Streams) consider(wr *writer) {
 	case v.State != detect.Alive && was.State == detect.Alive:
 		s.look(wr.of, wr.last, now)
 		wr.last = nil
-	case v.Reason == detect.Streaming && was.State != detect.Alive && s.det.Registration(wr.id).Number > 1:
+	case v.Reason == detect.Streaming && was.Reason != detect.Streaming && was.Reason != detect.GaveUp && s.det.Registration(wr.id).Number > 1:
 		// What its predecessor sent last may land late, and nobody would name it.
 		for _, d := range lateLooks {
 			time.AfterFunc(d, func() { s.lookLater(wr.of) })

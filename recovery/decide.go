@@ -54,9 +54,18 @@ type RollForwardOnly struct {
 	// Process, if set, is whose epochs may be ended: what is known of a dead process
 	// says nothing about its successor, which may have armed this very operation.
 	Process manifest.ProcessID
+	// LeaveDecided: the writer seems to live. What it has decided itself under an
+	// epoch that stands is left to it to clean up: that is its next request.
+	LeaveDecided bool
 }
 
 func (RollForwardOnly) authority() {}
+
+// leaves reports whether the writer itself is about to delete the sidecar.
+func (a RollForwardOnly) leaves(o *Observation) bool {
+	by := o.Outcome.By
+	return a.LeaveDecided && !o.Ended && by.Role == manifest.RoleWriter && by.Writer == o.Sidecar.Writer
+}
 
 func (a RollForwardOnly) mayEnd(e manifest.Epoch) bool {
 	return a.EndEpoch && (a.Process == "" || a.Process == e.Process)
@@ -103,6 +112,8 @@ func Decide(o *Observation, c Classification, a Authority) Verdict {
 	case o.ForeignStore:
 		return Verdict{Refuse, ReasonForeignStore, "the sidecar was written for store " + o.Sidecar.Store +
 			": remove the object if the root was copied, or restore the right root"}
+	case o.Outcome != nil && auth.leaves(o):
+		return Verdict{Defer, ReasonWriterLive, fmt.Sprintf("decided in manifest %d by its writer %s, which is alive and cleans up", o.Outcome.Version, o.Sidecar.Writer)}
 	case o.Outcome != nil && o.Outcome.Kind == manifest.KindPublish:
 		return Verdict{Converge, ReasonPublished, fmt.Sprintf("published in manifest %d by %s", o.Outcome.Version, o.Outcome.By.Role)}
 	case o.Outcome != nil:

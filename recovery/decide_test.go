@@ -20,6 +20,7 @@ type seen struct {
 	ended     bool
 	forgotten bool
 	outcome   manifest.Kind
+	by        manifest.Role // that decided it; empty: its own writer
 	foreign   bool
 	tables    []TableObservation
 }
@@ -76,7 +77,10 @@ func (s seen) observation() *Observation {
 		}
 	}
 	if s.outcome != "" {
-		o.Outcome = &manifest.Outcome{Operation: "OP", Kind: s.outcome, Version: 4}
+		o.Outcome = &manifest.Outcome{Operation: "OP", Kind: s.outcome, Version: 4, By: manifest.Publisher{Role: manifest.RoleWriter, Writer: "w"}}
+		if s.by != "" {
+			o.Outcome.By = manifest.Publisher{Role: s.by}
+		}
 	}
 	return o
 }
@@ -135,6 +139,31 @@ func TestDecide(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What a live writer has decided is its own to clean up, for whoever leaves it so.
+func TestDecideLeavesALiveWriterWhatItHasDecided(t *testing.T) {
+	contract.Row(t, 91)
+	for _, c := range []struct {
+		name string
+		seen seen
+		want Decision
+	}{
+		{"published by its live writer", seen{outcome: manifest.KindPublish}, Defer},
+		{"abandoned by its live writer", seen{outcome: manifest.KindAbandon}, Defer},
+		{"published by a writer whose epoch is ended", seen{ended: true, outcome: manifest.KindPublish}, Converge},
+		{"published by recovery: its writer leaves the sidecar", seen{outcome: manifest.KindPublish, by: manifest.RoleRecovery}, Converge},
+		{"of another store", seen{foreign: true, outcome: manifest.KindPublish}, Refuse},
+	} {
+		o := c.seen.observation()
+		got := Decide(o, Classify(o), RollForwardOnly{LeaveDecided: true})
+		if got.Decision != c.want || got.Decision == Defer && got.Reason != ReasonWriterLive {
+			t.Errorf("%s: %+v, want %s", c.name, got, c.want)
+		}
+		if got := Decide(o, Classify(o), RollForwardOnly{}); got.Decision == Defer {
+			t.Errorf("%s: %+v for one who need not leave it", c.name, got)
+		}
 	}
 }
 

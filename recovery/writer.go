@@ -31,6 +31,10 @@ type WriterOptions struct {
 	Await time.Duration
 	// Poll is how often it looks meanwhile. Default 200 ms.
 	Poll time.Duration
+	// Changed, if set, is called when Open or Abandoned has changed: before the
+	// request that arms an operation, so that a status which goes out at once names
+	// what a process had in hand when it died.
+	Changed func()
 }
 
 func (o WriterOptions) withDefaults() WriterOptions {
@@ -39,6 +43,9 @@ func (o WriterOptions) withDefaults() WriterOptions {
 	}
 	if o.Sleep == nil {
 		o.Sleep = objstore.Sleep
+	}
+	if o.Changed == nil {
+		o.Changed = func() {}
 	}
 	if o.Await == 0 {
 		o.Await = 30 * time.Second
@@ -207,6 +214,7 @@ func (w *Writer) forgetExcept(listed []Listed) {
 
 // mark moves an operation between this process's two lists.
 func (w *Writer) mark(op manifest.OperationID, open, abandoned bool) {
+	defer w.opt.Changed()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	set := func(m map[manifest.OperationID]bool, in bool) {

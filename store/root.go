@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/salvor-io/salvor/audit"
@@ -40,11 +39,10 @@ type root struct {
 func (s *Store) attach(ctx context.Context) (*root, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opt.RootTimeout)
 	defer cancel()
-	inner, err := s.opt.OpenRoot(ctx)
+	b, err := s.opt.OpenRoot(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open the root: %w", err)
 	}
-	b := announcer{Bucket: inner, announce: s.signal.Notify}
 	m, here, err := s.identify(ctx, b)
 	if err != nil {
 		return nil, err
@@ -53,6 +51,7 @@ func (s *Store) attach(ctx context.Context) (*root, error) {
 	r.writer = recovery.NewWriter(m, recovery.WriterOptions{
 		ID: s.opt.Writer, Process: s.opt.Process, NewID: s.opt.NewID,
 		Now: s.opt.Now, Sleep: s.opt.Sleep, Await: s.opt.Await, Poll: s.opt.Poll,
+		Changed: s.signal.Notify,
 	})
 	if s.opt.Keyring != nil {
 		trail, err := audit.Open(b, "main", s.opt.Keyring, audit.Options{Recoverer: string(s.opt.Process), Now: s.opt.Now, Wait: s.opt.Sleep})
@@ -130,27 +129,4 @@ func isRefusal(err error) bool {
 	)
 	return errors.As(err, &identity) || errors.As(err, &object) || errors.As(err, &newer) || errors.As(err, &gap) || errors.As(err, &pending) || errors.As(err, &diverged) ||
 		errors.As(err, &probe) && probe.Why != objstore.Unreachable
-}
-
-// announcer tells the status streams when a sidecar appears or goes: the one thing
-// that their reader must know at once if this process dies.
-type announcer struct {
-	objstore.Bucket
-	announce func()
-}
-
-func (a announcer) PutIfAbsent(ctx context.Context, key string, body []byte, attempt string) (objstore.PutResult, error) {
-	r, err := a.Bucket.PutIfAbsent(ctx, key, body, attempt)
-	if strings.HasPrefix(key, recovery.Prefix) {
-		a.announce()
-	}
-	return r, err
-}
-
-func (a announcer) Delete(ctx context.Context, key string) error {
-	err := a.Bucket.Delete(ctx, key)
-	if strings.HasPrefix(key, recovery.Prefix) {
-		a.announce()
-	}
-	return err
 }

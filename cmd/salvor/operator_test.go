@@ -16,6 +16,7 @@ import (
 	"time"
 
 	authv1 "k8s.io/api/authentication/v1"
+	authzv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -49,11 +50,13 @@ func TestOperatorCommand(t *testing.T) {
 	if code := get(t, "https://"+metrics+"/metrics", ""); code != http.StatusUnauthorized {
 		t.Errorf("metrics without a token: HTTP %d", code)
 	}
-	token := serviceAccountToken(t, c, "scraper")
-	if code := get(t, "https://"+metrics+"/metrics", token); code != http.StatusForbidden {
+	// Two accounts: an answer of "no" is remembered for 30 s.
+	if code := get(t, "https://"+metrics+"/metrics", serviceAccountToken(t, c, "stranger")); code != http.StatusForbidden {
 		t.Errorf("metrics with a token that may not: HTTP %d", code)
 	}
 	grant(t, c, "scraper")
+	token := serviceAccountToken(t, c, "scraper")
+	await(t, "the role to be in the API server's cache", func() bool { return mayScrape(t, c, "scraper") })
 	await(t, "the metrics with a token that may", func() bool { return get(t, "https://"+metrics+"/metrics", token) == http.StatusOK })
 	if err := stop(); err != nil {
 		t.Errorf("the operator ended with %v", err)
@@ -157,6 +160,20 @@ func grant(t *testing.T, c client.Client, account string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// mayScrape asks the API server what it thinks of an account: the operator asks it
+// too, and remembers a "no".
+func mayScrape(t *testing.T, c client.Client, account string) bool {
+	t.Helper()
+	review := &authzv1.SubjectAccessReview{Spec: authzv1.SubjectAccessReviewSpec{
+		User:                  "system:serviceaccount:default:" + account,
+		NonResourceAttributes: &authzv1.NonResourceAttributes{Path: "/metrics", Verb: "get"},
+	}}
+	if err := c.Create(t.Context(), review); err != nil {
+		t.Fatal(err)
+	}
+	return review.Status.Allowed
 }
 
 func holder(t *testing.T, c client.Client) string {

@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/salvor-io/salvor/api/v1alpha1"
 	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/recovery"
@@ -47,11 +49,6 @@ type life struct {
 	decided time.Time // the first look that found it in the manifest
 	pending time.Time // the last look that found it pending
 }
-
-// silence is how long what an operation left stands at least before recovery takes
-// it from a writer that lives: heartbeats are missed for two seconds. A writer that
-// is well tidies up behind its publication within a few requests.
-const silence = 1500 * time.Millisecond
 
 func (k *kills) hitAll() bool {
 	for _, p := range hitPhases {
@@ -264,9 +261,8 @@ func (k *kills) watchOverlap(ctx context.Context) func() float64 {
 }
 
 // checkAudit compares the trail with what was seen in the bucket: a row for each
-// operation that its writer left behind, and for each that recovery took from a
-// writer that lived, having been silent for too long: it decided it, or tidied up
-// what had been published and then stood. None for any other.
+// operation that its writer left behind, and for each that recovery decided
+// although its writer lived, having been silent for too long; none for any other.
 func (k *kills) checkAudit(ctx context.Context) {
 	GinkgoHelper()
 	rows, err := harness.AuditOperations(ctx, k.root)
@@ -281,23 +277,33 @@ func (k *kills) checkAudit(ctx context.Context) {
 			wrong++
 		}
 	}
-	tidied := 0
+	h.Say("  %d operations were left behind by a kill; %d more were taken from a writer that lived and had been silent", len(k.pending), wrong)
 	for op, n := range rows {
 		Expect(n).To(Equal(1), "rows of "+op)
 		life, seen := k.seen[op]
 		Expect(seen || k.pending[op]).To(BeTrue(), op+" has a row, and the watcher of the bucket never saw it pending")
-		if want[op] {
-			continue
+		if !want[op] {
+			Fail(fmt.Sprintf("%s has a row, and its writer published it: seen decided at %s, pending until %s; its RecoverySidecar: %s",
+				op, life.decided.Format(time.RFC3339Nano), life.pending.Format(time.RFC3339Nano), k.resource(ctx, op)))
 		}
-		stood := life.pending.Sub(life.decided)
-		Expect(!life.decided.IsZero() && stood >= silence).To(BeTrue(), fmt.Sprintf(
-			"%s has a row, and its writer finished it: it stood for %s after its publication (%+v)", op, stood, life))
-		want[op] = true
-		tidied++
 	}
-	h.Say("  %d operations were left behind by a kill; recovery took %d more from a writer that lived and had been silent, and tidied up %d that it had published",
-		len(k.pending), wrong, tidied)
 	Expect(rows).To(HaveLen(len(want)), "an operation was left behind and not recorded")
+}
+
+// resource is what the API server still has of an operation.
+func (k *kills) resource(ctx context.Context, op string) string {
+	GinkgoHelper()
+	var all v1alpha1.RecoverySidecarList
+	Expect(h.List(ctx, &all, client.InNamespace(k.options.Namespace))).To(Succeed())
+	for i := range all.Items {
+		if s := &all.Items[i]; s.Spec.OperationID == op || s.Spec.Key == recovery.SidecarKey(manifest.OperationID(op)) {
+			s.ManagedFields = nil
+			raw, err := json.Marshal(s)
+			Expect(err).NotTo(HaveOccurred())
+			return string(raw)
+		}
+	}
+	return fmt.Sprintf("none among the %d that are left", len(all.Items))
 }
 
 func (k *kills) report(total, acked int, share float64) {
