@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,10 +81,20 @@ func TestWhatALiveWriterLeavesForTooLongIsCleanedUp(t *testing.T) {
 // A stream may be behind what a listing shows.
 func TestWhatALiveWriterHasJustArmedGetsNoResource(t *testing.T) {
 	contract.Row(t, 91)
-	w, pods := ledgerWorld(t, 2)
+	var stopped atomic.Pointer[time.Time] // the operator's clock, while the stream is behind
+	w, pods := ledgerWorld(t, 2, func(w *world) {
+		w.opt.Now = func() time.Time {
+			if at := stopped.Load(); at != nil {
+				return *at
+			}
+			return time.Now()
+		}
+	})
 	live := pods[1]
 	live.say(func() { live.mute = true })
 	op, gate, done := live.confirmedCommit("transfers")
+	now := time.Now()
+	stopped.Store(&now)
 	pods[0].crash("accounts") // and the root is listed
 	eventually(t, "a look at what the live writer has armed", func() bool {
 		for _, c := range w.root.Calls() {
@@ -94,6 +105,8 @@ func TestWhatALiveWriterHasJustArmedGetsNoResource(t *testing.T) {
 		return false
 	})
 	live.say(func() { live.mute = false })
+	live.tellOf(op)
+	stopped.Store(nil)
 	throughout(t, wordsBehind+never, "no resource for it", func() bool { return w.sidecar(op) == nil })
 	gate.Release()
 	if got := <-done; got.err != nil || got.result.ByRecovery {

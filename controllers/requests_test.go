@@ -4,6 +4,9 @@
 package controllers
 
 import (
+	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -23,6 +26,9 @@ type recorded struct {
 // RoundTrip implements http.RoundTripper.
 func (t recorded) RoundTrip(q *http.Request) (*http.Response, error) {
 	line := q.Method + " " + q.URL.Path
+	if q.GetBody != nil && strings.HasSuffix(q.URL.Path, "/events") {
+		line += " " + eventReason(q)
+	}
 	if q.Method == http.MethodGet && q.URL.Query().Get("watch") != "" {
 		line = "WATCH " + q.URL.Path
 	}
@@ -30,6 +36,23 @@ func (t recorded) RoundTrip(q *http.Request) (*http.Response, error) {
 	t.r.all = append(t.r.all, line)
 	t.r.mu.Unlock()
 	return t.inner.RoundTrip(q)
+}
+
+// eventReason is why an event is sent.
+func eventReason(q *http.Request) string {
+	body, err := q.GetBody()
+	if err != nil {
+		return err.Error()
+	}
+	raw, err := io.ReadAll(body)
+	if err != nil {
+		return err.Error()
+	}
+	var e struct{ Reason, Note string }
+	if json.Unmarshal(raw, &e) != nil {
+		return fmt.Sprintf("%q", raw)
+	}
+	return e.Reason + ": " + e.Note
 }
 
 // since returns the requests after the first n, watches aside.
