@@ -67,6 +67,7 @@ func TestWhatALiveWriterHasPublishedIsLeftToIt(t *testing.T) {
 
 // A writer that lives and never cleans up does not keep its sidecar for ever.
 func TestWhatALiveWriterLeavesForTooLongIsCleanedUp(t *testing.T) {
+	contract.Row(t, 91)
 	w, pods := ledgerWorld(t, 1, func(w *world) { w.opt.SweepEvery = time.Second })
 	op, gate, done := pods[0].commit(fault.Delete, recovery.Prefix, 1, "accounts")
 	w.healed(op)
@@ -116,6 +117,7 @@ func TestWhatALiveWriterHasJustArmedGetsNoResource(t *testing.T) {
 
 // What a live process never speaks of is shown to people.
 func TestWhatALiveWriterDoesNotSpeakOfIsShown(t *testing.T) {
+	contract.Row(t, 91)
 	was := lateLooks
 	lateLooks = was[:1]
 	t.Cleanup(func() { lateLooks = was })

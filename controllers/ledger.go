@@ -32,7 +32,12 @@ type pending struct {
 	first time.Time
 	// detected is when its writer was first suspected; zero: never.
 	detected time.Time
+	// made is when its RecoverySidecar was asked for last: the cache may not show it yet.
+	made time.Time
 }
+
+// cacheBehind is how long the cache may take to show what was created.
+const cacheBehind = 2 * time.Second
 
 // note remembers an operation, and returns what is known of it by now.
 func (l *ledger) note(store types.UID, p pending, now time.Time) pending {
@@ -67,6 +72,32 @@ func (l *ledger) note(store types.UID, p pending, now time.Time) pending {
 		l.hot[is.name] = true
 	}
 	return *is
+}
+
+// making reports whether the RecoverySidecar of key is to be created: not by two
+// looks at once, and not because the cache is behind.
+func (l *ledger) making(store types.UID, key string, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.stores[store][key]
+	if p == nil {
+		return true
+	}
+	if now.Sub(p.made) < cacheBehind {
+		return false
+	}
+	p.made = now
+	return true
+}
+
+// unmade takes back what making noted of a store: one creation failed, or somebody
+// deletes.
+func (l *ledger) unmade(store types.UID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.stores[store] {
+		p.made = time.Time{}
+	}
 }
 
 // get returns what is known of the sidecar at key.

@@ -111,6 +111,7 @@ func (s *Streams) Missing(store types.NamespacedName) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if w := s.watched[s.byName[store]]; w != nil && s.ctx.Err() == nil {
+			s.ledger.unmade(w.root.UID)
 			s.find(w)
 		}
 	})

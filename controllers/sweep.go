@@ -137,11 +137,17 @@ func (s *sweeper) create(ctx context.Context, root *Root, p pending, priority in
 	rsc := newSidecar(root, p.key, detected)
 	p.name = nameOf(rsc)
 	s.ledger.note(root.UID, p, s.opt.Now())
-	err := s.client.Create(ctx, rsc, fieldManager)
-	switch {
-	case err == nil, apierrors.IsAlreadyExists(err):
+	if !s.ledger.making(root.UID, p.key, s.opt.Now()) {
 		s.sidecars.up(p.name, priority, 0)
 		return nil
+	}
+	err := s.client.Create(ctx, rsc, fieldManager)
+	if err == nil || apierrors.IsAlreadyExists(err) {
+		s.sidecars.up(p.name, priority, 0)
+		return nil
+	}
+	s.ledger.unmade(root.UID)
+	switch {
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):
 		return nil // the namespace is going away, and the store with it
 	default:
