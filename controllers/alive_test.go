@@ -149,3 +149,23 @@ func TestLastWordsThatWereBehindHideNothing(t *testing.T) {
 	w.healed(op)
 	w.resolved(op, manifest.KindPublish, manifest.RoleRecovery)
 }
+
+// A process that serves before its kubelet has said that it runs.
+func TestAPodThatRunsAfterItsStreamIsCounted(t *testing.T) {
+	contract.Row(t, 145)
+	w, pods := ledgerWorld(t, 1)
+	p := pods[0]
+	p.kill()
+	p.status(terminated)
+	w.becomes("ledger", v1alpha1.ConditionReady, "False WritersNotStreaming")
+	p.restarts++
+	p.begin()
+	eventually(t, "the stream to be counted, and no pod that runs", func() bool {
+		ws := w.get("ledger")
+		return ws.Status.Writers.Streaming == 1 && words(ws.Status.Conditions, v1alpha1.ConditionReady) == "False WritersNotStreaming"
+	})
+	before := w.get("ledger").ResourceVersion
+	throughout(t, never, "nothing else to be said", func() bool { return w.get("ledger").ResourceVersion == before })
+	p.status(running)
+	w.streaming("ledger")
+}

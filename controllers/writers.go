@@ -48,7 +48,10 @@ func (s *Streams) pod(pod *corev1.Pod, deleted bool) {
 	}
 	facts := podFacts(pod, w.port)
 	s.det.Apply(detect.Event{At: s.opt.Now(), Writer: wr.id, Kind: detect.PodSeen, Pod: facts})
-	wr.ready = facts.State == detect.PodRunning
+	if ready := facts.State == detect.PodRunning; wr.ready != ready {
+		wr.ready = ready // its stream may have told before: then no verdict changes
+		s.stores.up(w.root.Store, normal, 0)
+	}
 	s.dial(wr, pod.UID, controlAddr(pod, w.port), facts)
 	s.consider(wr)
 }
