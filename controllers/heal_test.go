@@ -153,11 +153,7 @@ func TestALiveWritersOperationIsLeftAlone(t *testing.T) {
 	contract.Row(t, 91)
 	w, pods := ledgerWorld(t, 1)
 	op, gate, done := pods[0].confirmedCommit("accounts")
-	// Somebody asks for a look at it.
-	w.create(&v1alpha1.RecoverySidecar{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "by-hand"},
-		Spec:       v1alpha1.RecoverySidecarSpec{StoreRef: v1alpha1.LocalReference{Name: "ledger"}, Key: recovery.SidecarKey(op), OperationID: string(op)},
-	})
+	w.lookAt(op)
 	eventually(t, "the operation to be deferred", func() bool {
 		rsc := w.sidecar(op)
 		return words(rsc.Status.Conditions, cResolved) == "False WriterLive" && words(rsc.Status.Conditions, cWorking) == "True WriterLive"

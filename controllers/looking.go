@@ -18,8 +18,8 @@ import (
 const lookBound = 30 * time.Second
 
 // look finds what a writer has left behind: what its status named, and where it
-// named nothing that still pends, by a listing. The caller holds the mutex; the work is done
-// without it.
+// named nothing that still pends, by a listing. The caller holds the mutex; the
+// work is done without it.
 func (s *Streams) look(w *watched, ops []string, detected time.Time) {
 	if len(ops) == 0 {
 		s.find(w)
@@ -86,7 +86,8 @@ func (s *Streams) lookLater(w *watched) {
 }
 
 // wordsBehind is how much later than a listing a live process may tell of what it
-// has armed: two heartbeats.
+// has armed: two heartbeats of up to 200 streams. It is sent at once; this is for
+// words that are on their way.
 const wordsBehind = 2 * time.Second
 
 // lookSoon lists a root once more when all streams have told what they have in
