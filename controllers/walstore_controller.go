@@ -16,8 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
-	"github.com/salvor-io/salvor/manifest"
-	"github.com/salvor-io/salvor/recovery"
 )
 
 // WALStoreReconciler opens and claims a store's root, keeps its pods where it is
@@ -39,28 +37,6 @@ type WALStoreReconciler struct {
 
 	mu   sync.Mutex
 	each map[types.NamespacedName]*memory
-}
-
-// memory is what a pass leaves for the next one of the same store.
-type memory struct {
-	uid        types.UID
-	generation int64 // of the spec that the last opening was for
-	opening    opening
-	failures   int              // of openings, in a row
-	tryAt      time.Time        // the next opening, after one that failed
-	sweepAt    time.Time        // the next listing
-	swept      manifest.Version // the newest publication at the last one
-	unlisted   int              // failures of it, in a row
-	listed     step
-	collecting collecting
-	applied    applied
-	told       map[string]string // the newest event's reason by action
-
-	// The newest status: when, what, and over which version of the object. While
-	// the cache still shows that version, it is behind.
-	written time.Time
-	wrote   *v1alpha1.WALStoreStatus
-	over    string
 }
 
 // Reconcile walks from the root to the status. A step that does not hold leaves
@@ -129,23 +105,6 @@ func (r *WALStoreReconciler) watch(ctx context.Context, ws *v1alpha1.WALStore, r
 		r.collect(ctx, ws, root, m)
 	}
 	return nil
-}
-
-// lull sums up whether anything happens in a store.
-func (r *WALStoreReconciler) lull(root *Root, m *memory) lull {
-	sum := r.streams.Summary(root)
-	return lull{
-		moved:   sum.ahead || root.Manifest.View().Version != m.swept,
-		pending: r.ledger.count(root.UID), pods: sum.pods, streaming: sum.streaming,
-	}
-}
-
-// hasten brings the next listing forward when the store is idle no more.
-func (r *WALStoreReconciler) hasten(root *Root, m *memory) {
-	now := r.opt.Now()
-	if m.sweepAt.Sub(now) > r.opt.SweepEvery && !r.lull(root, m).quiet() {
-		m.sweepAt = now.Add(jitter(r.opt.SweepEvery))
-	}
 }
 
 // root opens the root, or looks again whether it is what it was: when the spec
@@ -217,39 +176,6 @@ func (r *WALStoreReconciler) workload(ctx context.Context, ws *v1alpha1.WALStore
 	return r.managed(ctx, ws, root, m)
 }
 
-// sweep lists what pends, when that is due, and lets go of what is long finished.
-func (r *WALStoreReconciler) sweep(ctx context.Context, root *Root, m *memory) {
-	now := r.opt.Now()
-	if now.Before(m.sweepAt) {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookBound)
-	defer cancel()
-	st, err := root.Manifest.Latest(ctx)
-	if err == nil {
-		r.streams.Learned(root)
-		err = r.sweeper.all(ctx, root, background)
-	}
-	r.meters.swept(err)
-	m.listed.settle(err, func(err error) *finding {
-		return found(v1alpha1.ConditionRecovering, v1alpha1.ReasonListingFailed, "%s", short(err))
-	})
-	if err != nil {
-		m.unlisted++
-		m.sweepAt = now.Add(r.opt.backoff(m.unlisted))
-		return
-	}
-	m.unlisted = 0
-	m.sweepAt = now.Add(r.opt.pace(r.lull(root, m)))
-	m.swept = st.Version
-	if len(st.Outcomes) < 2*recovery.KeepOutcomes {
-		return
-	}
-	if err := root.Recoverer.Trim(ctx, recovery.KeepOutcomes); err != nil {
-		ctrl.LoggerFrom(ctx).Info("the recent outcomes were not trimmed; the next sweep tries again", "reason", err.Error())
-	}
-}
-
 // next is when this store is looked at again if nothing happens before.
 func (r *WALStoreReconciler) next(ws *v1alpha1.WALStore, m *memory, after time.Duration) time.Duration {
 	now := r.opt.Now()
@@ -268,46 +194,3 @@ func (r *WALStoreReconciler) next(ws *v1alpha1.WALStore, m *memory, after time.D
 	}
 	return d
 }
-
-// forget lets go of a store that is gone, or whose name another one has now.
-func (r *WALStoreReconciler) forget(key types.NamespacedName, except types.UID) {
-	r.mu.Lock()
-	m := r.each[key]
-	if m == nil || m.uid == except {
-		r.mu.Unlock()
-		return
-	}
-	delete(r.each, key)
-	r.mu.Unlock()
-	r.streams.Forget(m.uid)
-	r.roots.Close(m.uid)
-	r.ledger.forget(m.uid)
-	r.results.forget(m.uid)
-	r.meters.forget(key.Namespace, key.Name)
-}
-
-func (r *WALStoreReconciler) memory(ws *v1alpha1.WALStore) *memory {
-	key := client.ObjectKeyFromObject(ws)
-	r.forget(key, ws.UID)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	m := r.each[key]
-	if m == nil {
-		m = &memory{uid: ws.UID, told: map[string]string{}}
-		r.each[key] = m
-	}
-	return m
-}
-
-// once emits an event when its message is another one than the last of its reason.
-func (r *WALStoreReconciler) once(ws *v1alpha1.WALStore, n note) {
-	m := r.memory(ws)
-	if m.told[n.action] == n.reason {
-		return
-	}
-	m.told[n.action] = n.reason
-	r.events.Eventf(ws, nil, eventType(n.warning), n.reason, n.action, "%s", clip(n.message))
-}
-
-// settled says that what an action told of is over.
-func (m *memory) settled(action string) { delete(m.told, action) }
