@@ -149,4 +149,7 @@ type Batch struct {
 	// Format of the object, which stands in its first line: the level of the store
 	// after this publication. Zero is 1.
 	Format int `json:"-"`
+	// Created is when the object was, by the object store's clock. It does not stand
+	// in the object; zero for one that was not read from a bucket.
+	Created time.Time `json:"-"`
 }

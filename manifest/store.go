@@ -155,5 +155,9 @@ func (s *Store) read(ctx context.Context, v Version) (*Batch, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("read publication %d: %w", v, err)
 	}
-	return decodeBatch(key, o.Body, s.formats())
+	b, digest, err := decodeBatch(key, o.Body, s.formats())
+	if b != nil {
+		b.Created = o.Modified
+	}
+	return b, digest, err
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -77,10 +78,14 @@ func printState(w io.Writer, st *manifest.State) {
 func newManifestLogCommand(f *rootFlags) *cobra.Command {
 	var last uint64
 	cmd := &cobra.Command{
-		Use:     "log",
-		Short:   "List the newest publications, one a line",
-		Example: `  salvor manifest log --root file:///var/lib/salvor/root --last 50`,
-		Args:    cobra.NoArgs,
+		Use:   "log",
+		Short: "List the newest publications, one a line",
+		Long: `List the newest publications, one a line: number, when its object was created (by
+the object store's clock; a copy of a root has the times of its copying), who
+published, and what.`,
+		Example: `  salvor manifest log --root file:///var/lib/salvor/root --last 50
+  salvor manifest log --root s3://stores/orders --last 1000 -o json | jq 'select(.by.role == "recovery")'`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m, err := f.manifest(cmd.Context())
 			if err != nil {
@@ -113,7 +118,10 @@ func newManifestLogCommand(f *rootFlags) *cobra.Command {
 
 func printBatch(w io.Writer, f *rootFlags, b *manifest.Batch) error {
 	if f.output == "json" {
-		return json.NewEncoder(w).Encode(b)
+		return json.NewEncoder(w).Encode(struct {
+			Created time.Time `json:"created"`
+			*manifest.Batch
+		}{b.Created, b})
 	}
 	who := string(b.By.Role) + " " + string(b.By.Process)
 	if b.By.Writer != "" {
@@ -132,7 +140,7 @@ func printBatch(w io.Writer, f *rootFlags, b *manifest.Batch) error {
 		}
 		entries = append(entries, s)
 	}
-	_, err := fmt.Fprintf(w, "%d\tby %s\t%s\n", b.Number, who, strings.Join(entries, "; "))
+	_, err := fmt.Fprintf(w, "%d\t%s\tby %s\t%s\n", b.Number, b.Created.UTC().Format(time.RFC3339), who, strings.Join(entries, "; "))
 	return err
 }
 

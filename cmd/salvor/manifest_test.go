@@ -78,6 +78,14 @@ func (r *rooted) age(d time.Duration) {
 	}))
 }
 
+// created is when publication v was put, as the log shows it.
+func (r *rooted) created(v manifest.Version) string {
+	r.t.Helper()
+	i, err := os.Stat(filepath.Join(r.dir, manifest.Key(v)))
+	ok(r.t, err)
+	return i.ModTime().UTC().Format(time.RFC3339)
+}
+
 func ok(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -109,7 +117,7 @@ func TestManifestCommands(t *testing.T) {
 		return says(t, code, words, append(append([]string{"manifest"}, args...), at...)...)
 	}
 	do(0, []string{"version 42", "shop/orders", "accounts", "ledger", "orders-0"}, "show")
-	do(0, []string{"42\tby orders-0\tpublish"}, "log", "--last", "2")
+	do(0, []string{"42\t" + r.created(42) + "\tby orders-0\tpublish"}, "log", "--last", "2")
 	do(0, []string{"from version 40 to 42", "accounts", "ledger", "publish"}, "diff", "40")
 	do(2, []string{"the versions go up to 42"}, "diff", "40", "43")
 	do(2, []string{"want a number"}, "diff", "newest")
@@ -126,7 +134,8 @@ func TestManifestCommands(t *testing.T) {
 	do(0, []string{"versions 32 to 42: 10 publications", "0 problems"}, "verify", "--deep")
 	do(2, []string{"version 20 was collected", "the oldest that can be read is 32"}, "diff", "20")
 	do(0, []string{"from version 33 to 42"}, "diff", "33")
-	do(0, []string{"33\tby", "42\tby"}, "log", "--last", "20")
+	do(0, []string{"32\t(collected)", "33\t" + r.created(33) + "\tby", "42\t" + r.created(42) + "\tby"}, "log", "--last", "20")
+	do(0, []string{`{"created":"` + r.created(42)[:len("2026-11-22T10:00:0")]}, "log", "--last", "1", "-o", "json")
 
 	do(0, []string{"version 42 is written in format 1", "knows formats up to 1"}, "format")
 	do(0, []string{"is written in format 1"}, "format", "--raise", "1", "--expect-version", "7")
