@@ -75,10 +75,11 @@ func hang(t *testing.T) *hanging {
 	h.Config.ConnState = func(c net.Conn, is http.ConnState) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if is == http.StateNew {
+		switch is {
+		case http.StateNew:
 			h.conns[c] = true
 			h.most = max(h.most, len(h.conns))
-		} else if is == http.StateClosed {
+		case http.StateClosed:
 			delete(h.conns, c)
 		}
 	}
