@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"net/http"
 	"os"
 	"time"
 
@@ -86,12 +85,13 @@ func runLoad(ctx context.Context, stdout io.Writer, opt load.Options, duration t
 	if ctx.Err() != nil {
 		return fmt.Errorf("stopped before anything was checked: run salvor store load verify %s", file)
 	}
-	return verify(stdout, file, load.APIRows(ctx, opt.Targets, http.DefaultClient))
+	return verify(stdout, file, load.APIRows(ctx, opt))
 }
 
 func newStoreLoadVerifyCommand() *cobra.Command {
 	var targets []string
 	var dumpFile, root string
+	var giveUp time.Duration
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Check that everything acknowledged is there, and nothing by half",
@@ -104,7 +104,7 @@ Exit codes: 0 good, 1 something is lost or there by half, 2 it could not be told
   salvor store dump --root file:///var/lib/salvor/root | salvor store load verify acks.ndjson --dump -`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			rows, done, err := rowsOf(cmd, targets, dumpFile, root)
+			rows, done, err := rowsOf(cmd, targets, giveUp, dumpFile, root)
 			if err != nil {
 				return err
 			}
@@ -112,6 +112,7 @@ Exit codes: 0 good, 1 something is lost or there by half, 2 it could not be told
 		},
 	}
 	cmd.Flags().StringArrayVar(&targets, "target", nil, "URL of a store's API; may be given again")
+	cmd.Flags().DurationVar(&giveUp, "give-up", 30*time.Second, "how long a store that does not answer is asked again")
 	cmd.Flags().StringVar(&dumpFile, "dump", "", "file with the output of salvor store dump, or -")
 	cmd.Flags().StringVar(&root, "root", "", "the store's root")
 	cmd.MarkFlagsMutuallyExclusive("target", "dump", "root")
@@ -120,11 +121,11 @@ Exit codes: 0 good, 1 something is lost or there by half, 2 it could not be told
 }
 
 // rowsOf opens whichever source was named.
-func rowsOf(cmd *cobra.Command, targets []string, dumpFile, root string) (iter.Seq2[store.DumpRow, error], func() error, error) {
+func rowsOf(cmd *cobra.Command, targets []string, giveUp time.Duration, dumpFile, root string) (iter.Seq2[store.DumpRow, error], func() error, error) {
 	nothing := func() error { return nil }
 	switch {
 	case len(targets) > 0:
-		return load.APIRows(cmd.Context(), targets, http.DefaultClient), nothing, nil
+		return load.APIRows(cmd.Context(), load.Options{Targets: targets, GiveUp: giveUp}), nothing, nil
 	case dumpFile == "-":
 		return load.DumpRows(cmd.InOrStdin()), nothing, nil
 	case dumpFile != "":

@@ -78,19 +78,25 @@ func (c *client) call(ctx context.Context, method, path string, body []byte, int
 	}
 }
 
-// APIRows yields every row of every table of the stores behind the targets. It is
-// a picture of one moment only when nobody writes.
-func APIRows(ctx context.Context, targets []string, h *http.Client) iter.Seq2[store.DumpRow, error] {
+// APIRows yields every row of every table of the stores behind o.Targets. It is a
+// picture of one moment only when nobody writes. What is not answered is asked
+// again for o.GiveUp: a pod that has just come back may not have its name yet.
+func APIRows(ctx context.Context, o Options) iter.Seq2[store.DumpRow, error] {
+	o = o.withDefaults()
+	read := func(f func() error) error { return o.again(ctx, func() {}, f) }
 	return func(yield func(store.DumpRow, error) bool) {
-		for _, target := range targets {
-			c := newClient(target, h)
-			t, err := c.tables(ctx)
-			if err != nil {
-				yield(store.DumpRow{}, err)
+		for _, target := range o.Targets {
+			c := newClient(target, o.HTTP)
+			var t tables
+			if err := read(func() (err error) { t, err = c.tables(ctx); return err }); err != nil {
+				yield(store.DumpRow{}, fmt.Errorf("%s: %w", target, err))
 				return
 			}
 			for _, info := range t.Tables {
-				if !c.rows(ctx, info, yield) {
+				if !rows(info, yield, func(after string) (page store.Page, err error) {
+					err = read(func() (err error) { page, err = c.page(ctx, info.Name, after); return err })
+					return page, err
+				}) {
 					return
 				}
 			}
@@ -98,11 +104,16 @@ func APIRows(ctx context.Context, targets []string, h *http.Client) iter.Seq2[st
 	}
 }
 
-func (c *client) rows(ctx context.Context, info store.TableInfo, yield func(store.DumpRow, error) bool) bool {
+func (c *client) page(ctx context.Context, table, after string) (page store.Page, err error) {
+	path := "/v1/tables/" + table + "/rows?limit=10000&after=" + url.QueryEscape(after)
+	return page, c.call(ctx, http.MethodGet, path, nil, &page)
+}
+
+// rows yields the rows of one table, page by page. It reports whether to go on.
+func rows(info store.TableInfo, yield func(store.DumpRow, error) bool, read func(after string) (store.Page, error)) bool {
 	for after := ""; ; {
-		var page store.Page
-		path := "/v1/tables/" + info.Name + "/rows?limit=10000&after=" + url.QueryEscape(after)
-		if err := c.call(ctx, http.MethodGet, path, nil, &page); err != nil {
+		page, err := read(after)
+		if err != nil {
 			yield(store.DumpRow{}, err)
 			return false
 		}

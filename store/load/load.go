@@ -31,7 +31,7 @@ type Options struct {
 	Gap time.Duration
 	// Timeout of one try: a store whose address has gone does not answer. Default 10 s.
 	Timeout time.Duration
-	// GiveUp is how long one transaction is tried. Default 2 min.
+	// GiveUp is how long one transaction, or one read, is tried. Default 2 min.
 	GiveUp time.Duration
 	// Acks gets every acknowledged transaction; nil: nobody does.
 	Acks *Journal
@@ -61,10 +61,7 @@ type row struct {
 	Of    int    `json:"of"`
 }
 
-func (o Options) withDefaults() (Options, error) {
-	if len(o.Targets) == 0 || o.NewID == nil {
-		return o, errors.New("load: a target and NewID are required")
-	}
+func (o Options) withDefaults() Options {
 	for _, d := range []struct {
 		v   *int
 		def int
@@ -90,17 +87,17 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Sleep == nil {
 		o.Sleep = objstore.Sleep
 	}
-	return o, nil
+	return o
 }
 
 // Run makes the load. It ends with ctx, without an error, and then transactions
 // that were not answered yet are counted as unanswered. An error is a refusal that
 // no retry helps against, or a failure of the file of acknowledgements.
 func Run(ctx context.Context, o Options) (Summary, error) {
-	o, err := o.withDefaults()
-	if err != nil {
-		return Summary{}, err
+	if len(o.Targets) == 0 || o.NewID == nil {
+		return Summary{}, errors.New("load: a target and NewID are required")
 	}
+	o = o.withDefaults()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := &run{opt: o, id: o.NewID(), began: o.Now()}
@@ -196,20 +193,24 @@ func (r *run) one(ctx context.Context, c *client, prefix string, n int, seq uint
 	return nil
 }
 
-// again calls f until it is answered, a refusal that no retry helps against
-// included.
 func (r *run) again(ctx context.Context, f func() error) error {
-	deadline := r.opt.Now().Add(r.opt.GiveUp)
+	return r.opt.again(ctx, func() { r.count(func(s *Summary) { s.Retried++ }) }, f)
+}
+
+// again calls f until it is answered, a refusal that no retry helps against
+// included. Before each try but the first it calls retried.
+func (o Options) again(ctx context.Context, retried func(), f func() error) error {
+	deadline := o.Now().Add(o.GiveUp)
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := f()
 		if err == nil || !errors.Is(err, errAgain) {
 			return err
 		}
-		if r.opt.Now().After(deadline) {
-			return fmt.Errorf("gave up after %s: %w", r.opt.GiveUp, err)
+		if o.Now().After(deadline) {
+			return fmt.Errorf("gave up after %s: %w", o.GiveUp, err)
 		}
-		r.count(func(s *Summary) { s.Retried++ })
-		if err := r.opt.Sleep(ctx, wait); err != nil {
+		retried()
+		if err := o.Sleep(ctx, wait); err != nil {
 			return err
 		}
 	}

@@ -8,8 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/store"
@@ -81,6 +85,50 @@ func TestVerifyDoesNotGuess(t *testing.T) {
 	_, err = load.Verify(func(yield func(load.Ack, error) bool) { yield(load.Ack{}, broken) }, each[store.DumpRow]())
 	if !errors.Is(err, broken) {
 		t.Fatalf("acknowledgements: %v", err)
+	}
+}
+
+// A read that is not answered is asked again: the rows are there once, and a store
+// that never answers is given up with its address.
+func TestRowsAreAskedForUntilTheyAreAnswered(t *testing.T) {
+	asked := map[string]int{}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked[r.URL.String()]++; asked[r.URL.String()] <= 2 {
+			http.Error(w, "not now", http.StatusServiceUnavailable)
+			return
+		}
+		switch r.URL.Query().Get("after") {
+		case "":
+			if r.URL.Path == "/v1/tables" {
+				_, _ = w.Write([]byte(`{"writer":"w","prefix":"w.","tables":[{"name":"load0","id":"w.load0"}]}`))
+				return
+			}
+			_, _ = w.Write([]byte(`{"rows":[{"key":"a","row":{}}],"next":"a"}`))
+		case "a":
+			_, _ = w.Write([]byte(`{"rows":[{"key":"b","row":{}}]}`))
+		}
+	}))
+	defer srv.Close()
+	var got []string
+	for row, err := range load.APIRows(t.Context(), load.Options{Targets: []string{srv.URL}, Sleep: noWait}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, string(row.Table)+"/"+row.Key)
+	}
+	if want := []string{"w.load0/a", "w.load0/b"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	dead := httptest.NewServer(http.NotFoundHandler())
+	dead.Close()
+	now := time.Unix(0, 0)
+	tick := func() time.Time { now = now.Add(time.Second); return now }
+	var told error
+	for _, err := range load.APIRows(t.Context(), load.Options{Targets: []string{dead.URL}, Sleep: noWait, Now: tick, GiveUp: 5 * time.Second}) {
+		told = err
+	}
+	if told == nil || !strings.Contains(told.Error(), dead.URL+": gave up after 5s: not answered") {
+		t.Errorf("%v", told)
 	}
 }
 
