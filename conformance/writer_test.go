@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -145,7 +146,9 @@ func breakage(broken string, b objstore.Bucket) objstore.Bucket {
 type breaker struct {
 	objstore.Bucket
 	broken string
-	late   []string // to be deleted late
+
+	mu   sync.Mutex
+	late []string // to be deleted late
 }
 
 func (b *breaker) PutIfAbsent(ctx context.Context, key string, body []byte, attempt string) (objstore.PutResult, error) {
@@ -174,6 +177,8 @@ func (b *breaker) PutIfAbsent(ctx context.Context, key string, body []byte, atte
 }
 
 func (b *breaker) Delete(ctx context.Context, key string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.broken == "sidecar-goes-first" && strings.HasSuffix(key, ".confirmed") {
 		b.late = append(b.late, key)
 		return nil
