@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,8 +27,8 @@ import (
 // closed loop. "one" is the yardstick; "naive" is the loop that reads the newest
 // version, puts the next and tries again, a process each; "processes" is the same
 // with salvor's pauses and without the first look; "shared" is one process whose
-// publications share objects. Windows of the cells
-// are interleaved; the figures are medians.
+// publications share objects. Windows of the cells are interleaved; the figures are
+// medians.
 //
 //	go test -run '^$' -bench Contention -benchtime 5x ./manifest
 func BenchmarkContention(b *testing.B) {
@@ -130,6 +131,7 @@ func contend(b *testing.B, open func(*testing.B) objstore.Bucket) {
 		fmt.Printf("%-18s %10.0f %8.2f %10.0f %8.1f%% %8d %8d %6.3f %9d\n", c.name, median(c.rates), median(c.rates)/median(one.rates), median(c.objects),
 			100*median(c.conflicts), c.attempts[len(c.attempts)*99/100], c.attempts[len(c.attempts)-1], median(c.fairness), c.deferred)
 	}
+	judged(os.Stdout, cells)
 }
 
 func (c *cell) run(b *testing.B, bucket objstore.Bucket) {
