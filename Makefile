@@ -67,7 +67,7 @@ help: ## Print this.
 		/^[a-z][a-z0-9-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build ## Start a cluster, crash a store in mid-commit and watch it heal (root, about 12 minutes the first time).
+demo: build ## Start a cluster, crash a store in mid-commit and watch it heal (root, about 20 minutes the first time).
 	@$(call has,hack/demo)
 	$(MAKE) --no-print-directory image cluster-up image-load tools
 	$(WITH_TOOLS)

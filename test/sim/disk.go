@@ -59,6 +59,14 @@ func (d *disk) op(do func(half bool) error) error {
 	return err
 }
 
+// seen is how many writes there were, and whether the point was among them. The
+// log's flusher may still be at work.
+func (d *disk) seen() (writes int, fired bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.n, d.fired
+}
+
 // Create implements log.FS.
 func (d *disk) Create(path string) (f log.File, err error) {
 	err = d.op(func(bool) error { f, err = d.FS.Create(path); return err })

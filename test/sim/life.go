@@ -77,12 +77,12 @@ func (l *life) actor() Actor {
 			select {
 			case <-changed:
 			case l.err = <-ended:
-				l.wrote, l.fired = d.n, d.fired
+				l.wrote, l.fired = d.seen()
 				return
 			}
 		}
 		l.work(ctx, l, s)
-		l.wrote, l.fired = d.n, d.fired
+		l.wrote, l.fired = d.seen()
 		p.die()
 		if err := <-ended; l.err == nil { // what the dead say
 			l.err = err
