@@ -11,7 +11,9 @@ import (
 
 // Threads of one process hand work to each other without a request in between,
 // which is where the scheduler of this package decides. On one processor Go's own
-// order is the same each time, so that a seed is.
+// order is the same each time, so that a seed is; but for the race detector, under
+// which it wakes goroutines at random ("make test-unit" leaves it out here), and
+// for the machine that takes the processor away (straysMost).
 func TestMain(m *testing.M) {
 	runtime.GOMAXPROCS(1)
 	os.Exit(m.Run())

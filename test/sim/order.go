@@ -59,10 +59,11 @@ type orders struct {
 	strays int
 }
 
-// straysMost is how many strays of one exploration are put down to Go's scheduler:
-// it takes the processor from a goroutine after 10 ms of the machine's time, and a
-// neighbour in the same process may overtake it there.
-const straysMost = 20
+// straysMost is how many strays of one exploration, of thousands of runs, are put
+// down to Go's scheduler: it takes the processor from a goroutine after 10 ms of the
+// machine's time, and a neighbour in the same process may overtake it there. On an
+// idle machine there are none.
+const straysMost = 5
 
 // next implements chooser.
 func (o *orders) next(_ *World, parked []*request) (int, Fate) {

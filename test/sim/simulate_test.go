@@ -38,8 +38,7 @@ func TestSimulate(t *testing.T) {
 }
 
 // A seed is the same whenever it runs, to the byte: what is durable, and the story.
-// One in a hundred may need a third run: Go takes the processor from a goroutine
-// after 10 ms of the machine's time, and a neighbour may overtake it there.
+// One in a hundred may need a third run, see straysMost.
 func TestASeedIsTheSameAgain(t *testing.T) {
 	seeds := contract.Scale(t, "replays", 40, 1000)
 	one, other, strays := sim.NewSimulator(t), sim.NewSimulator(t), 0
