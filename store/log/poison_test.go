@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/salvor-io/salvor/store/log"
 	"github.com/salvor-io/salvor/store/log/logtest"
@@ -161,43 +163,38 @@ func TestAppliedBeforeTold(t *testing.T) {
 
 // Append waits when the flusher does not keep up, and goes on when it does.
 func TestPendingBytesAreBounded(t *testing.T) {
-	fs := logtest.New()
-	opt := options(fs)
-	opt.MaxPending = 100
-	l, err := log.Open(dir, opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Recover(1, nil); err != nil {
-		t.Fatal(err)
-	}
-	hold := fs.HoldSync()
-	done := make(chan int)
-	var n int
-	var mu sync.Mutex
-	go func() {
-		for range 50 {
-			if _, err := l.Append(make([]byte, 60), nil); err != nil {
-				t.Error(err)
-			}
-			mu.Lock()
-			n++
-			mu.Unlock()
+	synctest.Test(t, func(t *testing.T) {
+		fs := logtest.New()
+		opt := options(fs)
+		opt.MaxPending = 100
+		l, err := log.Open(dir, opt)
+		if err != nil {
+			t.Fatal(err)
 		}
-		close(done)
-	}()
-	if _, err := l.Append(make([]byte, 60), nil); err != nil {
-		t.Fatal(err)
-	}
-	mu.Lock()
-	if n > 3 {
-		t.Errorf("%d records were taken while the flusher stood", n)
-	}
-	mu.Unlock()
-	hold.Release()
-	<-done
-	mustClose(t, l)
-	if l.Durable() != 51 {
-		t.Fatalf("durable %d, want 51", l.Durable())
-	}
+		if err := l.Recover(1, nil); err != nil {
+			t.Fatal(err)
+		}
+		hold := fs.HoldSync()
+		done := make(chan struct{})
+		var taken atomic.Int64
+		go func() {
+			defer close(done)
+			for range 50 {
+				if _, err := l.Append(make([]byte, 60), nil); err != nil {
+					t.Error(err)
+				}
+				taken.Add(1)
+			}
+		}()
+		synctest.Wait() // nobody moves until the flusher does
+		if n := taken.Load(); n < 1 || n > 3 {
+			t.Errorf("%d records of 60 bytes were taken while the flusher stood; 100 bytes may wait", n)
+		}
+		hold.Release()
+		<-done
+		mustClose(t, l)
+		if l.Durable() != 50 {
+			t.Fatalf("durable %d, want 50", l.Durable())
+		}
+	})
 }
