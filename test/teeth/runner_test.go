@@ -36,6 +36,7 @@ const productTest = `package sum
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/salvor-io/salvor/test/contract"
@@ -87,6 +88,14 @@ func TestSkipsWhenBroken(t *testing.T) {
 	}
 }
 
+func TestTalks(t *testing.T) {
+	contract.Row(t, 73)
+	t.Log(strings.Repeat("a word of many\n", 20_000))
+	if Add(1, 1) != 2 {
+		t.Error("and at last 1 + 1")
+	}
+}
+
 func TestNamesNoRow(t *testing.T) {
 	if Add(1, 1) != 2 {
 		t.Error("1 + 1")
@@ -129,6 +138,7 @@ func TestVerdicts(t *testing.T) {
 	}{
 		"caught":            {broken(66, "TestAdd", ""), teeth.Caught, ""},
 		"caught-saying":     {broken(66, "TestAdd", "\nSays: 2 \\+ 3"), teeth.Caught, ""},
+		"caught-at-last":    {broken(73, "TestTalks", "\nSays: at last"), teeth.Caught, ""},
 		"caught-with-env":   {broken(71, "TestNeedsEnv", "\nEnv: WORD=yes"), teeth.Caught, ""},
 		"caught-hanging":    {plant(headerOf(68, "TestSpin", "\nTimeout: ok"), "i < n", "i < n || true"), teeth.Caught, ""},
 		"caught-panicking":  {plant(headerOf(66, "TestAdd", ""), "return a + b", "panic(b)"), teeth.Caught, ""},

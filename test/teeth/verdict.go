@@ -53,6 +53,8 @@ func newRan() *ran {
 	}
 }
 
+// keptOutput is how much of the end of a run's output is kept, in bytes: what went
+// wrong is said at the end.
 const keptOutput = 64 << 10
 
 func (r *ran) add(e event) {
@@ -61,8 +63,8 @@ func (r *ran) add(e event) {
 	case e.Action == "build-fail" || e.FailedBuild != "":
 		r.buildFailed = true
 	case e.Action == "output" || e.Action == "build-output":
-		if len(r.output) < keptOutput {
-			r.output += e.Output
+		if r.output += e.Output; len(r.output) > 2*keptOutput {
+			r.output = r.output[len(r.output)-keptOutput:]
 		}
 		if strings.HasPrefix(e.Output, "panic: test timed out after ") || strings.HasPrefix(e.Output, "*** Test killed") {
 			r.timedOut = true
