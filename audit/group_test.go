@@ -101,6 +101,7 @@ func TestARowTakesNobodyAlong(t *testing.T) {
 		got := crowd(t, l, b, names(6), since, func(cancel map[string]context.CancelFunc) {
 			second := b.On(fault.PutIfAbsent, "audit/").ParkBefore()
 			cancel["op1"]() // in line
+			synctest.Wait() // it has left before anybody takes it aboard
 			cancel["op0"]() // alone at the gate: nothing was sent
 			synctest.Wait()
 			cancel["op3"]() // at the second gate, with others
