@@ -55,8 +55,10 @@ func (s *State) check(e *Entry, by Publisher) (done bool, err error) {
 		}
 	case KindFence:
 		return s.Writers[e.Writer] != e.Epoch, nil
-	case KindPublish, KindAbandon:
+	case KindPublish, KindAbandon, KindRollBack:
 		return false, s.checkOutcome(e, by)
+	case KindRestore:
+		return s.checkRestore(e, by)
 	case KindClaim:
 		if s.Claimant != nil {
 			if *s.Claimant == *e.Claimant {
@@ -109,12 +111,19 @@ func (s *State) checkOutcome(e *Entry, by Publisher) error {
 	default:
 		return fmt.Errorf("a publisher of role %q decides no operation", by.Role)
 	}
-	if e.Kind == KindAbandon { // a control entry
+	switch e.Kind {
+	case KindAbandon: // a control entry
 		return nil
+	case KindRollBack:
+		return s.checkExclusive(e, by)
 	}
 	if !s.Lock.admits(e) {
 		return &LockedError{*s.Lock}
 	}
+	return s.checkPins(e)
+}
+
+func (s *State) checkPins(e *Entry) error {
 	for _, c := range e.Tables {
 		if actual := s.Ref(c.Table); actual != c.Expected {
 			return &ExpectedVersionMismatch{Table: c.Table, Expected: c.Expected, Actual: actual}

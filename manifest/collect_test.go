@@ -64,6 +64,41 @@ func collectOptions(n uint64, pending ...manifest.Pending) manifest.CollectOptio
 	}
 }
 
+// A collection that another one overtakes says so, and accuses nothing of being damaged,
+// whether the checkpoint that it starts from went before it was read or halfway. The
+// next one collects what is left.
+func TestACollectionThatIsOvertaken(t *testing.T) {
+	contract.Row(t, 129)
+	for _, within := range []string{manifest.CheckpointPrefix, manifest.PartPrefix} {
+		t.Run(within, func(t *testing.T) {
+			r := newRoot(t)
+			b := fault.Wrap(r.disk)
+			s, _ := r.wide(b, 40)
+			r.age(2 * manifest.MinAge)
+			other, by := r.wide(r.disk, 40)
+			listed, overtaken := false, false
+			b.OnCall(func(c fault.Call) {
+				listed = listed || c.Verb == fault.List && c.Key == manifest.TablePrefix
+				if !listed || overtaken || c.Verb != fault.Get || !strings.HasPrefix(c.Key, within) {
+					return
+				}
+				overtaken = true
+				r.history(other, by, "t0", 20)
+				r.age(2 * manifest.MinAge)
+				r.collect(other, 1)
+			})
+			if _, err := s.Collect(t.Context(), collectOptions(1)); !overtaken || !errors.Is(err, manifest.ErrContention) {
+				t.Fatalf("overtaken %v: %v", overtaken, err)
+			}
+			r.same("after both", other.View())
+			if c := r.collect(s, 1); c.Boundary != c.Before {
+				t.Errorf("%+v", c)
+			}
+			r.same("after one more", other.View())
+		})
+	}
+}
+
 // What is young stays, and what was never published goes whatever its age.
 func TestWhatIsYoungIsKept(t *testing.T) {
 	contract.Row(t, 129)
@@ -80,7 +115,7 @@ func TestWhatIsYoungIsKept(t *testing.T) {
 }
 
 func TestACollectionStopsAtTheOldestUnfinishedOperation(t *testing.T) {
-	contract.Row(t, 129)
+	contract.Row(t, 97, 129)
 	r := newRoot(t)
 	s := r.open(r.disk) // a checkpoint every 8
 	by := r.writer(s, "w")
@@ -153,7 +188,7 @@ func TestACollectionStopsAtTheOldestUnfinishedOperation(t *testing.T) {
 
 // What cannot be read might need anything: the boundary stays.
 func TestAnUnreadableOperationHoldsTheBoundary(t *testing.T) {
-	contract.Row(t, 129)
+	contract.Row(t, 97, 129)
 	r := newRoot(t)
 	s := r.open(r.disk)
 	r.history(s, r.writer(s, "w"), "t", 40)

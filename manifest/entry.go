@@ -18,6 +18,10 @@ const (
 	KindPublish Kind = "publish"
 	// KindAbandon decides that an operation will never be visible.
 	KindAbandon Kind = "abandon"
+	// KindRollBack decides that what readers can see of an operation will be undone.
+	KindRollBack Kind = "rollback"
+	// KindRestore names the versions that undo it, all at once: it ends the roll-back.
+	KindRestore Kind = "restore"
 	// KindClaim names who may operate the root; the first one wins.
 	KindClaim Kind = "claim"
 	// KindAdopt takes over a restored or moved root: it ends every epoch and sets the claimant.
@@ -52,7 +56,8 @@ const (
 )
 
 // Publisher is who made a publication. A writer publishes under its epoch;
-// recovery publishes only for epochs that are ended.
+// recovery publishes only for epochs that are ended. To undo, a recoverer has an
+// epoch of its own, as writer [Recoverer].
 type Publisher struct {
 	Role    Role      `json:"role"`
 	Process ProcessID `json:"process"`
@@ -86,6 +91,8 @@ type Change struct {
 	Table    TableID `json:"table"`
 	Expected Ref     `json:"expected,omitzero"`
 	To       *Pin    `json:"to,omitempty"`
+	// Undone is, in a restore, the newest version that readers could see before.
+	Undone Ref `json:"undone,omitzero"`
 }
 
 // Claimant is who operates a root.
@@ -99,17 +106,20 @@ type Claimant struct {
 // Entry is one step of the store's history.
 type Entry struct {
 	Kind Kind `json:"kind"`
-	// Operation is the operation that the entry decides (publish, abandon).
+	// Operation is the operation that the entry decides (publish, abandon,
+	// rollback), whose roll-back it ends (restore), or for whose roll-back it locks.
 	Operation OperationID `json:"operation,omitempty"`
 	// Writer is whose operation, registration or fence this is.
 	Writer WriterID `json:"writer,omitempty"`
-	// Epoch is, for publish and abandon, the one under which the operation was
+	// Epoch is, for what decides an operation, the one under which the operation was
 	// armed; for register the new one; for fence the one that it ends.
 	Epoch Epoch `json:"epoch,omitzero"`
 	// Base is the manifest version that the operation started from.
 	Base Version `json:"base,omitempty"`
 	// Reason is a word for people and for the audit row.
 	Reason string `json:"reason,omitempty"`
+	// Approver is the person who approved the plan of a roll-back; empty: nobody had to.
+	Approver string `json:"approver,omitempty"`
 	// OutcomeID was minted before the operation's first effect.
 	OutcomeID string   `json:"outcomeID,omitempty"`
 	Tables    []Change `json:"tables,omitempty"`

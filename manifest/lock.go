@@ -122,6 +122,11 @@ func (s *State) checkLock(e *Entry) (done bool, err error) {
 			return false, fmt.Errorf("%w: no owner", ErrInvalidLock)
 		}
 	}
+	if e.Kind == KindLock && e.Operation != "" {
+		if err := s.checkRollBackLock(e); err != nil {
+			return false, err
+		}
+	}
 	switch {
 	case e.Kind == KindLock && cur == nil:
 		return false, e.Lock.Validate()

@@ -13,13 +13,15 @@ import (
 // published that entry. The first outcome of an operation is its only one.
 type Outcome struct {
 	Operation OperationID `json:"operation"`
-	// Kind is KindPublish or KindAbandon.
+	// Kind is KindPublish, KindAbandon or KindRollBack.
 	Kind Kind `json:"kind"`
 	// Version is the publication that holds the entry.
 	Version Version `json:"version"`
 	// By is who published it. A writer that finds itself here may clean up; one
 	// that finds recovery here leaves the sidecar to recovery's audit.
 	By Publisher `json:"by"`
+	// Restored is the publication that ended a roll-back; 0 while it goes on.
+	Restored Version `json:"restored,omitempty"`
 }
 
 // State is what the store is at one version. A State is never changed after it
@@ -162,18 +164,14 @@ func (s *State) applyEntry(e *Entry, b *Batch) {
 			s.own(ownsWriters)
 			s.Writers[e.Writer] = Epoch{Number: e.Epoch.Number + 1}
 		}
-	case KindPublish, KindAbandon:
-		if !s.decide(e, b) || e.Kind == KindAbandon {
-			return
+	case KindPublish:
+		if s.decide(e, b) {
+			s.pin(e.Tables)
 		}
-		s.own(ownsTables)
-		for _, c := range e.Tables {
-			if c.To == nil {
-				delete(s.Tables, c.Table)
-			} else {
-				s.Tables[c.Table] = *c.To
-			}
-		}
+	case KindAbandon, KindRollBack:
+		s.decide(e, b)
+	case KindRestore:
+		s.applyRestore(e, b)
 	case KindClaim:
 		if s.Claimant == nil {
 			s.Claimant = e.Claimant
@@ -197,6 +195,18 @@ func (s *State) applyEntry(e *Entry, b *Batch) {
 			s.Format = e.Format
 		}
 	case KindAnchor: // the batch's head says it all
+	}
+}
+
+// pin makes tables be what the changes say.
+func (s *State) pin(changes []Change) {
+	s.own(ownsTables)
+	for _, c := range changes {
+		if c.To == nil {
+			delete(s.Tables, c.Table)
+		} else {
+			s.Tables[c.Table] = *c.To
+		}
 	}
 }
 

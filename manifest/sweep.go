@@ -5,6 +5,7 @@ package manifest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/salvor-io/salvor/objstore"
@@ -56,7 +57,7 @@ func (c *collection) named(ctx context.Context) (map[string]bool, error) {
 	if c.Keep > 1 {
 		var err error
 		if st, err = c.s.readCheckpoint(ctx, c.Keep-1); err != nil {
-			return nil, err
+			return nil, c.unlessOvertaken(ctx, c.Keep-1, err)
 		}
 	}
 	named := map[string]bool{}
@@ -73,7 +74,7 @@ func (c *collection) named(ctx context.Context) (map[string]bool, error) {
 		}
 		for _, e := range b.Entries {
 			for _, change := range e.Tables {
-				if to := change.To; e.Kind == KindPublish && to != nil {
+				if to := change.To; (e.Kind == KindPublish || e.Kind == KindRestore) && to != nil {
 					named[TableKey(change.Table, to.Number, to.Operation)] = true
 				}
 			}
@@ -95,6 +96,22 @@ func (c *collection) named(ctx context.Context) (map[string]bool, error) {
 		}
 	}
 	return named, nil
+}
+
+// unlessOvertaken returns why, or ErrContention when the checkpoint went meanwhile, with
+// its parts: it was there, whole, when this collection began.
+func (c *collection) unlessOvertaken(ctx context.Context, v Version, why error) error {
+	err := why
+	if !gone(err) { // a part is not there: is the checkpoint?
+		_, err = c.s.bucket.Get(ctx, CheckpointKey(v))
+	}
+	switch {
+	case gone(err):
+		return fmt.Errorf("another collection deleted checkpoint %d: %w", v, ErrContention)
+	case err == nil || errors.Is(err, objstore.ErrTooLarge):
+		return why
+	}
+	return fmt.Errorf("whether checkpoint %d is there is not known (%s): %w", v, why.Error(), err)
 }
 
 // history deletes publications, checkpoints, boundaries and leases that are over.
