@@ -6,7 +6,9 @@
 package failpoint
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -47,6 +49,22 @@ func Arrived(p Point) <-chan struct{} {
 	return nil
 }
 
+// Await waits until somebody is parked at p. The error says that nobody was before
+// ctx ended, or that nobody had asked for it: a test that waits for a place that is
+// never reached fails.
+func Await(ctx context.Context, p Point) error {
+	arrived := Arrived(p)
+	if arrived == nil {
+		return fmt.Errorf("failpoint %s: nobody asked for it: Park comes first", p)
+	}
+	select {
+	case <-arrived:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("failpoint %s was never reached: %w", p, context.Cause(ctx))
+	}
+}
+
 // Release lets the arrival at p go on and disarms p.
 func Release(p Point) {
 	points.mu.Lock()
@@ -80,7 +98,7 @@ func Handler() http.Handler {
 	mux := http.NewServeMux()
 	with := func(f func(http.ResponseWriter, *http.Request, Point)) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			p := Point(r.PathValue("point"))
+			p := Point{r.PathValue("point")}
 			if !slices.Contains(All, p) {
 				http.Error(w, "no such failpoint; see internal/failpoint", http.StatusNotFound)
 				return
