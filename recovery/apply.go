@@ -14,12 +14,16 @@ import (
 )
 
 // apply carries a verdict out. again: somebody was faster, observe again.
-func (r *Recoverer) apply(ctx context.Context, rep *Report, o *Observation) (again bool, err error) {
+func (r *Recoverer) apply(ctx context.Context, rep *Report, o *Observation, a Authority) (again bool, err error) {
+	if p, looks := a.(Probe); looks {
+		return false, rep.preview(o, p.As)
+	}
 	switch rep.Verdict.Decision {
 	case RollForward, Abandon:
 		return r.decide(ctx, rep, o)
 	case Converge:
-		b, err := r.m.Batch(ctx, o.Outcome.Version)
+		at := max(o.Outcome.Version, o.Outcome.Restored)
+		b, err := r.m.Batch(ctx, at)
 		if err != nil {
 			return false, err
 		}
@@ -27,8 +31,7 @@ func (r *Recoverer) apply(ctx context.Context, rep *Report, o *Observation) (aga
 	case Discard:
 		return r.discard(ctx, rep, o)
 	case RollBack:
-		rep.NeedsApproval = true
-		return false, nil
+		return r.rollBack(ctx, rep, o, a)
 	default: // Defer, Refuse: the report is all there is to do
 		return false, nil
 	}
@@ -45,11 +48,10 @@ func (r *Recoverer) decide(ctx context.Context, rep *Report, o *Observation) (ag
 	if !o.Ended {
 		entries = []manifest.Entry{manifest.Fence(o.Sidecar.Writer, o.Sidecar.Epoch), entry}
 	}
-	head, err := r.known(ctx)
-	if err != nil {
+	if _, err := r.known(ctx); err != nil {
 		return false, err
 	}
-	pub, err := r.m.Publish(ctx, manifest.Publication{By: r.publisher(), Entries: entries, Head: head})
+	pub, err := r.publish(ctx, entries...)
 	if _, decided := manifest.AsDecided(err); decided || manifest.IsMismatch(err) || isTrimmed(err) || errors.Is(err, manifest.ErrWriterLive) {
 		return true, nil
 	}
@@ -96,10 +98,17 @@ func (r *Recoverer) finish(ctx context.Context, rep *Report, b *manifest.Batch) 
 	return r.remove(ctx, rep)
 }
 
-// remove deletes the confirmation and then the sidecar, under the name that was
-// listed: a misnamed one must not stay for ever.
+// remove deletes what stands beside the sidecar and then the sidecar, under the name
+// that was listed: a misnamed one must not stay for ever.
 func (r *Recoverer) remove(ctx context.Context, rep *Report) error {
-	if err := deleteSidecar(ctx, r.b, []string{ConfirmedKey(rep.Operation), rep.Key}); err != nil {
+	keys := []string{ConfirmedKey(rep.Operation), rep.Key}
+	if s := rep.Sidecar; s != nil && TraitsOf(s.Kind).Visible {
+		if err := r.release(ctx, rep.Operation); err != nil {
+			return fmt.Errorf("release the lock of the roll-back of operation %s: %w", rep.Operation, err)
+		}
+		keys = []string{ConfirmedKey(rep.Operation), PlanKey(rep.Operation), rep.Key}
+	}
+	if err := deleteSidecar(ctx, r.b, keys); err != nil {
 		return err
 	}
 	rep.Complete = true
@@ -110,9 +119,7 @@ func (r *Recoverer) remove(ctx context.Context, rep *Report) error {
 // forgotten. Its epoch is ended first, so that nobody can still be working on it.
 func (r *Recoverer) discard(ctx context.Context, rep *Report, o *Observation) (again bool, err error) {
 	if !o.Ended {
-		pub, err := r.m.Publish(ctx, manifest.Publication{
-			By: r.publisher(), Entries: []manifest.Entry{manifest.Fence(o.Sidecar.Writer, o.Sidecar.Epoch)},
-		})
+		pub, err := r.publish(ctx, manifest.Fence(o.Sidecar.Writer, o.Sidecar.Epoch))
 		if err != nil {
 			return false, err
 		}
@@ -138,7 +145,11 @@ func forwardEntry(o *Observation, reason string) manifest.Entry {
 	c := &Confirmed{}
 	for _, t := range o.Tables {
 		if !t.Plan.Drop {
-			c.Tables = append(c.Tables, Reached{Table: t.Plan.Table, Number: t.Plan.Number, Digest: t.Digest})
+			reached := Reached{Table: t.Plan.Table, Number: t.Plan.Number, Digest: t.Digest}
+			if t.Ownership == OwnsHead {
+				reached.Number = t.Head.Number
+			}
+			c.Tables = append(c.Tables, reached)
 		}
 	}
 	e := publishEntry(o.Sidecar, c)
@@ -162,24 +173,39 @@ func (r *Recoverer) row(s *Sidecar, b *manifest.Batch) (audit.Row, error) {
 		}
 		if e.Kind == manifest.KindPublish {
 			row.Kind = audit.RolledForward
-			for _, c := range e.Tables {
-				row.Tables = append(row.Tables, tableChange(c))
-			}
+		}
+		if e.Approver != "" {
+			row.Actor = e.Approver
+		}
+		for _, c := range e.Tables {
+			row.Tables = append(row.Tables, tableChange(s, c))
 		}
 		return row, nil
 	}
 	return audit.Row{}, fmt.Errorf("publication %d holds no entry of operation %s", b.Number, s.Operation)
 }
 
-func tableChange(c manifest.Change) audit.TableChange {
-	out := audit.TableChange{Table: string(c.Table)}
-	if !c.Expected.IsZero() {
-		out.From = manifest.TableKey(c.Table, c.Expected.Number, c.Expected.Operation)
+// tableChange says from which version to which; of what was rolled back, from the one
+// that readers saw. The objects of formats with readers of their own have other names.
+func tableChange(s *Sidecar, c manifest.Change) audit.TableChange {
+	name := func(r manifest.Ref) string {
+		switch {
+		case r.IsZero():
+			return ""
+		case TraitsOf(s.Kind).Visible:
+			return r.String()
+		default:
+			return manifest.TableKey(c.Table, r.Number, r.Operation)
+		}
+	}
+	from, to := c.Expected, manifest.Ref{}
+	if !c.Undone.IsZero() {
+		from = c.Undone
 	}
 	if c.To != nil {
-		out.To = manifest.TableKey(c.Table, c.To.Number, c.To.Operation)
+		to = c.To.Ref
 	}
-	return out
+	return audit.TableChange{Table: string(c.Table), From: name(from), To: name(to)}
 }
 
 func isTrimmed(err error) bool {

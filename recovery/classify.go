@@ -17,6 +17,12 @@ const (
 	ClassApplied
 	// ClassMoved: another operation moved the pin, whatever is applied.
 	ClassMoved
+	// ClassContended: another operation is under way in the table.
+	ClassContended
+	// ClassForeign: readers see a version that is neither pinned nor this operation's.
+	ClassForeign
+	// ClassBuried: readers see another's version above this operation's.
+	ClassBuried
 	// ClassContradicts: the table disagrees with the confirmation, or is damaged.
 	ClassContradicts
 )
@@ -30,6 +36,12 @@ func (c Class) String() string {
 		return "Applied"
 	case ClassMoved:
 		return "Moved"
+	case ClassContended:
+		return "Contended"
+	case ClassForeign:
+		return "Foreign"
+	case ClassBuried:
+		return "Buried"
 	case ClassContradicts:
 		return "Contradicts"
 	default:
@@ -71,7 +83,7 @@ func Classify(o *Observation) Classification {
 		if why != "" && c.Contradiction == "" {
 			c.Contradiction = why
 		}
-		if t.Present || t.Plan.Drop {
+		if t.applied() {
 			applied++
 		}
 	}
@@ -100,16 +112,25 @@ func worse(c Class) int {
 		return 2
 	case ClassMoved:
 		return 3
-	default:
+	case ClassContended:
 		return 4
+	case ClassForeign:
+		return 5
+	case ClassBuried:
+		return 6
+	default:
+		return 7
 	}
 }
 
 func unworse(rank int) Class {
-	return [...]Class{ClassInvalid, ClassApplied, ClassNotApplied, ClassMoved, ClassContradicts}[rank]
+	return [...]Class{ClassInvalid, ClassApplied, ClassNotApplied, ClassMoved, ClassContended, ClassForeign, ClassBuried, ClassContradicts}[rank]
 }
 
 func classifyTable(o *Observation, t TableObservation) (Class, string) {
+	if TraitsOf(o.Sidecar.Kind).Visible {
+		return classifyVisible(o, t)
+	}
 	switch {
 	case t.Pin != t.Plan.Expected:
 		return ClassMoved, ""

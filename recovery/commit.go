@@ -24,6 +24,9 @@ type Change struct {
 	Table manifest.TableID
 	// Drop removes the table; Write is not called.
 	Drop bool
+	// Head is the table's newest version, where readers follow it and it is not the one
+	// that the manifest names.
+	Head manifest.Ref
 	// Position of the writer's log that the new version covers.
 	Position manifest.Position
 	// Write makes the new version durable under v.Object, by a put if absent whose
@@ -112,9 +115,9 @@ func (w *Writer) plan(ctx context.Context, op Operation) (*Sidecar, error) {
 		Outcomes: OutcomeIDs{Publish: w.opt.NewID(), Abandon: w.opt.NewID(), RollBack: w.opt.NewID()},
 	}
 	for _, c := range op.Changes {
-		p := TablePlan{Table: c.Table, Expected: st.Ref(c.Table), Drop: c.Drop, Position: c.Position}
+		p := TablePlan{Table: c.Table, Expected: st.Ref(c.Table), Head: c.Head, Drop: c.Drop, Position: c.Position}
 		if !c.Drop {
-			p.Number = p.Expected.Number + 1
+			p.Number = p.Above().Number + 1
 		}
 		s.Tables = append(s.Tables, p)
 	}
@@ -153,7 +156,7 @@ func (w *Writer) walk(ctx context.Context, s *Sidecar, op Operation) (manifest.V
 			Operation: s.Operation, Epoch: s.Epoch, Parent: p.Expected,
 		})
 		if err != nil {
-			return w.withdraw(ctx, s, fmt.Errorf("apply table %s: %w", p.Table, err))
+			return w.retreat(ctx, s, fmt.Errorf("apply table %s: %w", p.Table, err))
 		}
 		confirmed.Tables = append(confirmed.Tables, Reached{Table: p.Table, Number: p.Number, Digest: digest})
 		if i == 0 && len(op.Changes) > 1 {
@@ -163,14 +166,14 @@ func (w *Writer) walk(ctx context.Context, s *Sidecar, op Operation) (manifest.V
 	failpoint.Here(failpoint.WriterApplied)
 	raw, err := EncodeConfirmed(confirmed, s.Level)
 	if err != nil {
-		return w.withdraw(ctx, s, err)
+		return w.retreat(ctx, s, err)
 	}
 	own, _, err := objstore.Settle(ctx, w.b, ConfirmedKey(s.Operation), raw, s.Attempt, w.patience())
 	if err == nil && !own {
 		err = errors.New("the confirmation holds other bytes")
 	}
 	if err != nil {
-		return w.withdraw(ctx, s, fmt.Errorf("confirm: %w", err))
+		return w.retreat(ctx, s, fmt.Errorf("confirm: %w", err))
 	}
 	failpoint.Here(failpoint.WriterConfirmed)
 	return w.publish(ctx, s, confirmed)

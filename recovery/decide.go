@@ -71,6 +71,20 @@ func (a RollForwardOnly) mayEnd(e manifest.Epoch) bool {
 	return a.EndEpoch && (a.Process == "" || a.Process == e.Process)
 }
 
+// forward is what an authority may do without undoing anything.
+func forward(a Authority) RollForwardOnly {
+	switch a := a.(type) {
+	case RollForwardOnly:
+		return a
+	case Exclusive:
+		return a.Forward
+	case Probe:
+		return forward(a.As)
+	default:
+		return RollForwardOnly{}
+	}
+}
+
 // Verdict is a decision with its reason.
 type Verdict struct {
 	Decision Decision
@@ -101,13 +115,18 @@ const (
 	ReasonContention     Reason = "Contention"
 	ReasonFrozen         Reason = "StoreFrozen"
 	ReasonUnknownOutcome Reason = "UnknownOutcome"
+	ReasonUnknownFormat  Reason = "UnknownFormat"
+	ReasonForeignCommit  Reason = "ForeignCommit"
+	ReasonBuried         Reason = "Buried"
+	ReasonRolledBack     Reason = "RolledBack"
+	ReasonRestoring      Reason = "Restoring"
 )
 
 // Decide is pure and total. The rules are tried from the top; the table in
 // decide_test.go is the specification.
 func Decide(o *Observation, c Classification, a Authority) Verdict {
 	traits := TraitsOf(o.Sidecar.Kind)
-	auth, _ := a.(RollForwardOnly)
+	auth := forward(a)
 	switch {
 	case o.ForeignStore:
 		return Verdict{Refuse, ReasonForeignStore, "the sidecar was written for store " + o.Sidecar.Store +
@@ -116,6 +135,10 @@ func Decide(o *Observation, c Classification, a Authority) Verdict {
 		return Verdict{Defer, ReasonWriterLive, fmt.Sprintf("decided in manifest %d by its writer %s, which is alive and cleans up", o.Outcome.Version, o.Sidecar.Writer)}
 	case o.Outcome != nil && o.Outcome.Kind == manifest.KindPublish:
 		return Verdict{Converge, ReasonPublished, fmt.Sprintf("published in manifest %d by %s", o.Outcome.Version, o.Outcome.By.Role)}
+	case o.Outcome != nil && o.Outcome.Kind == manifest.KindRollBack && o.Outcome.Restored == 0:
+		return Verdict{RollBack, ReasonRestoring, fmt.Sprintf("its roll-back was decided in manifest %d and has not ended", o.Outcome.Version)}
+	case o.Outcome != nil && o.Outcome.Kind == manifest.KindRollBack:
+		return Verdict{Converge, ReasonRolledBack, fmt.Sprintf("rolled back in manifest %d", o.Outcome.Restored)}
 	case o.Outcome != nil:
 		return Verdict{Converge, ReasonAbandoned, fmt.Sprintf("abandoned in manifest %d by %s", o.Outcome.Version, o.Outcome.By.Role)}
 	case traits.Mode == ModeInvalid:
@@ -124,6 +147,14 @@ func Decide(o *Observation, c Classification, a Authority) Verdict {
 		return Verdict{Defer, ReasonWriterLive, fmt.Sprintf("writer %s is alive and has this operation", o.Sidecar.Writer)}
 	case !o.Known:
 		return Verdict{Discard, ReasonForgotten, fmt.Sprintf("started at manifest %d, before everything that the manifest remembers", o.Sidecar.Base)}
+	case o.NoFormat:
+		return Verdict{Refuse, ReasonUnknownFormat, fmt.Sprintf("this salvor knows no table format for operations of kind %q: use one that was built with it", o.Sidecar.Kind)}
+	case c.Worst == ClassContended:
+		return Verdict{Defer, ReasonContention, "another operation is under way in one of its tables: that one ends first"}
+	case c.Worst == ClassForeign:
+		return Verdict{Refuse, ReasonForeignCommit, "somebody else has written to a table of the operation, and the manifest does not name it: find out whose it is, and register or remove it"}
+	case c.Worst == ClassBuried:
+		return Verdict{Refuse, ReasonBuried, "somebody else has written above the operation in one of its tables: it can be neither published nor undone without theirs"}
 	case c.Worst == ClassContradicts:
 		return Verdict{Refuse, ReasonContradiction, c.Contradiction + ": restore the object from a copy or a bucket version, then the next pass goes on"}
 	case c.Worst == ClassMoved:

@@ -22,7 +22,27 @@ type seen struct {
 	outcome   manifest.Kind
 	by        manifest.Role // that decided it; empty: its own writer
 	foreign   bool
+	restored  bool // the roll-back has ended
+	blind     bool // there is no format to look with
 	tables    []TableObservation
+}
+
+// headed is a table whose readers follow its head: two versions are pinned, and what
+// lies above them is whose the ownership says.
+func headed(table string, own Ownership) TableObservation {
+	o := at(table, own == OwnsHead, "")
+	o.Ownership, o.Head = own, o.Pin
+	switch own {
+	case OwnsHead:
+		o.Head, o.Digest = manifest.Ref{Number: 2, Operation: "OP"}, "d-"+table
+	case OwnsForeign:
+		o.Head = manifest.Ref{Number: 2, Operation: "RIVAL"}
+	case OwnsBuried:
+		o.Head = manifest.Ref{Number: 3, Operation: "RIVAL"}
+	case OwnsCompensated:
+		o.Head = manifest.Ref{Number: 3, Operation: "BACK"}
+	}
+	return o
 }
 
 func at(table string, present bool, digest string) TableObservation {
@@ -37,6 +57,16 @@ func missing(table string) TableObservation { return at(table, false, "") }
 func altered(table string) TableObservation { return at(table, true, "other") }
 func moved(o TableObservation) TableObservation {
 	o.Pin = manifest.Ref{Number: 2, Operation: "RIVAL"}
+	return o
+}
+
+func rivalled(o TableObservation) TableObservation { o.Rival = "RIVAL"; return o }
+
+// undoneBefore is a table that the operation makes, and that another had made and undone.
+func undoneBefore(table string) TableObservation {
+	o := headed(table, OwnsForeign)
+	o.Plan.Expected, o.Pin, o.Plan.Number, o.Gone = manifest.Ref{}, manifest.Ref{}, 1, true
+	o.Head = manifest.Ref{Number: 1, Operation: "RIVAL-BACK"}
 	return o
 }
 
@@ -62,8 +92,8 @@ func (s seen) observation() *Observation {
 		s.kind = KindCheckpoint
 	}
 	o := &Observation{
-		Sidecar:      &Sidecar{Store: "uid", Operation: "OP", Attempt: "AT", Writer: "w", Kind: s.kind, Base: 3},
-		ForeignStore: s.foreign, Version: 5, Known: !s.forgotten, Ended: s.ended, Tables: s.tables,
+		Sidecar:  &Sidecar{Store: "uid", Operation: "OP", Attempt: "AT", Writer: "w", Kind: s.kind, Base: 3},
+		NoFormat: s.blind, ForeignStore: s.foreign, Version: 5, Known: !s.forgotten, Ended: s.ended, Tables: s.tables,
 	}
 	for _, t := range s.tables {
 		o.Sidecar.Tables = append(o.Sidecar.Tables, t.Plan)
@@ -80,6 +110,9 @@ func (s seen) observation() *Observation {
 		o.Outcome = &manifest.Outcome{Operation: "OP", Kind: s.outcome, Version: 4, By: manifest.Publisher{Role: manifest.RoleWriter, Writer: "w"}}
 		if s.by != "" {
 			o.Outcome.By = manifest.Publisher{Role: s.by}
+		}
+		if s.restored {
+			o.Outcome.Restored = 6
 		}
 	}
 	return o
@@ -126,13 +159,26 @@ func TestDecide(t *testing.T) {
 		{"of another store", seen{foreign: true, ended: true, confirmed: true, tables: two(applied("a"), applied("b"))}, PhaseConfirmed, Refuse, ReasonForeignStore},
 		{"older than the memory", seen{forgotten: true, ended: true, tables: two(applied("a"), applied("b"))}, PhaseApplied, Discard, ReasonForgotten},
 
-		{"visible effects, not confirmed", seen{kind: KindForeign, ended: true, tables: two(applied("a"), missing("b"))}, PhasePartlyApplied, RollBack, ReasonVisible},
-		{"visible effects, confirmed", seen{kind: KindForeign, ended: true, confirmed: true, tables: two(applied("a"), applied("b"))}, PhaseConfirmed, RollForward, ReasonConfirmed},
+		{"visible, armed, nothing applied: a late effect may still come", seen{kind: KindForeign, ended: true, tables: two(headed("a", OwnsNone), headed("b", OwnsNone))}, PhaseArmed, RollBack, ReasonVisible},
+		{"visible, part applied", seen{kind: KindForeign, ended: true, tables: two(headed("a", OwnsHead), headed("b", OwnsNone))}, PhasePartlyApplied, RollBack, ReasonVisible},
+		{"visible, all applied, not confirmed", seen{kind: KindForeign, ended: true, tables: two(headed("a", OwnsHead), headed("b", OwnsHead))}, PhaseApplied, RollBack, ReasonVisible},
+		{"visible, confirmed", seen{kind: KindForeign, ended: true, confirmed: true, tables: two(headed("a", OwnsHead), headed("b", OwnsHead))}, PhaseConfirmed, RollForward, ReasonConfirmed},
+		{"visible, one table moved, which has nothing of it", seen{kind: KindForeign, ended: true, tables: two(headed("a", OwnsHead), moved(headed("b", OwnsForeign)))}, PhasePartlyApplied, RollBack, ReasonVisible},
+		{"visible, another's commit above the pin", seen{kind: KindForeign, ended: true, tables: two(headed("a", OwnsHead), headed("b", OwnsForeign))}, PhasePartlyApplied, Refuse, ReasonForeignCommit},
+		{"visible, another's commit above its own", seen{kind: KindForeign, ended: true, tables: two(headed("a", OwnsBuried), headed("b", OwnsNone))}, PhasePartlyApplied, Refuse, ReasonBuried},
+		{"visible, another's published commit above its own", seen{kind: KindForeign, ended: true, tables: two(moved(headed("a", OwnsBuried)), headed("b", OwnsNone))}, PhasePartlyApplied, Refuse, ReasonBuried},
+		{"visible, another's operation is under way above", seen{kind: KindForeign, ended: true, tables: two(headed("a", OwnsHead), rivalled(headed("b", OwnsForeign)))}, PhasePartlyApplied, Defer, ReasonContention},
+		{"visible, a table that another made and undid", seen{kind: KindForeign, ended: true, tables: two(headed("a", OwnsHead), undoneBefore("b"))}, PhasePartlyApplied, RollBack, ReasonVisible},
+		{"visible, undone, and nobody decided that", seen{kind: KindForeign, ended: true, tables: two(headed("a", OwnsCompensated), headed("b", OwnsNone))}, PhaseArmed, Refuse, ReasonContradiction},
+		{"visible, whose it is cannot be told", seen{kind: KindForeign, ended: true, tables: two(headed("a", OwnsUnverifiable), headed("b", OwnsNone))}, PhaseArmed, Refuse, ReasonContradiction},
+		{"visible, and no format that can look", seen{kind: KindForeign, ended: true, blind: true}, PhaseArmed, Refuse, ReasonUnknownFormat},
+		{"its roll-back is decided", seen{kind: KindForeign, ended: true, outcome: manifest.KindRollBack}, PhaseDecided, RollBack, ReasonRestoring},
+		{"its roll-back has ended", seen{kind: KindForeign, ended: true, outcome: manifest.KindRollBack, restored: true}, PhaseDecided, Converge, ReasonRolledBack},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := c.seen.observation()
 			class := Classify(o)
-			for _, a := range []Authority{RollForwardOnly{EndEpoch: true}, RollForwardOnly{}} {
+			for _, a := range []Authority{RollForwardOnly{EndEpoch: true}, RollForwardOnly{}, Exclusive{Forward: RollForwardOnly{EndEpoch: true}}, Exclusive{}} {
 				got := Decide(o, class, a)
 				if class.Phase != c.phase || got.Decision != c.want || got.Reason != c.reason || got.Message == "" {
 					t.Errorf("%#v: %s %s %s %q", a, class.Phase, got.Decision, got.Reason, got.Message)
@@ -172,6 +218,12 @@ func TestDecideIsTotalAndKeepsItsLaws(t *testing.T) {
 	contract.Row(t, 70, 72)
 	shapes := []func(string) TableObservation{
 		missing, applied, altered, damaged, dropped,
+		func(s string) TableObservation { return headed(s, OwnsNone) },
+		func(s string) TableObservation { return headed(s, OwnsHead) },
+		func(s string) TableObservation { return headed(s, OwnsForeign) },
+		func(s string) TableObservation { return headed(s, OwnsBuried) },
+		func(s string) TableObservation { return headed(s, OwnsCompensated) },
+		func(s string) TableObservation { return headed(s, OwnsUnverifiable) },
 		func(s string) TableObservation { return moved(missing(s)) },
 		func(s string) TableObservation { return moved(applied(s)) },
 		func(s string) TableObservation { return rebuilt(applied(s)) },
@@ -179,7 +231,7 @@ func TestDecideIsTotalAndKeepsItsLaws(t *testing.T) {
 	n := 0
 	for _, kind := range []WriterKind{KindCheckpoint, KindLoad, KindCompaction, KindRebuild, KindForeign, "future"} {
 		for bits := range 1 << 5 {
-			for _, outcome := range []manifest.Kind{"", manifest.KindPublish, manifest.KindAbandon} {
+			for _, outcome := range []manifest.Kind{"", manifest.KindPublish, manifest.KindAbandon, manifest.KindRollBack} {
 				for i := range shapes {
 					for j := range shapes {
 						s := seen{
@@ -215,18 +267,33 @@ func checkLaws(t *testing.T, s seen, o *Observation, c Classification, auth Roll
 		}
 	}
 	if acts := v.Decision == RollForward || v.Decision == Abandon || v.Decision == Discard || v.Decision == RollBack; acts {
-		if s.outcome != "" {
+		if s.outcome != "" && (s.outcome != manifest.KindRollBack || v.Decision != RollBack) {
 			bad("a decided operation is not decided again")
 		}
-		if !s.ended && !auth.EndEpoch {
+		if !s.ended && !auth.EndEpoch && s.outcome == "" {
 			bad("a live writer's operation is left alone")
 		}
 		if s.foreign {
 			bad("another store's operation is left alone")
 		}
 	}
-	if v.Decision == Abandon && TraitsOf(s.kind).Visible {
+	if v.Decision == RollBack && !TraitsOf(s.kind).Visible && s.outcome == "" {
+		bad("what nobody sees is not rolled back")
+	}
+	if !TraitsOf(s.kind).Visible || s.outcome != "" {
+		return
+	}
+	if v.Decision == Abandon {
 		bad("what readers can see is not abandoned")
+	}
+	for _, table := range o.Tables {
+		if v.Decision == RollForward && table.Ownership != OwnsHead && !table.Plan.Drop {
+			bad("what readers follow goes forward only when the newest version is the operation's")
+		}
+		foreign := table.Ownership == OwnsForeign && table.Pin == table.Plan.Expected
+		if (v.Decision == RollBack || v.Decision == RollForward) && !table.Plan.Drop && (foreign || table.Ownership == OwnsBuried) {
+			bad("nothing is undone or published where another's commit lies above the pin")
+		}
 	}
 }
 

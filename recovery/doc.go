@@ -39,9 +39,24 @@
 //	-                 readers can see what was applied           RollBack: needs approval
 //	-                 the writer is alive                        Defer
 //
-// Nothing that a reader can see is ever undone here: Abandon publishes that the
-// operation will never be visible, and its versions are orphans. [RollForwardOnly]
-// is all the authority that this package hands to code that acts by itself.
+// What no reader can see needs no undo: Abandon publishes that the operation will
+// never be visible, and its versions are orphans. [RollForwardOnly] is all the
+// authority that code has which acts by itself.
+//
+// # What readers can see
+//
+// Tables of a [Format] whose readers follow their head show an operation before the
+// manifest names it. It is undone by whoever has an [Exclusive] authority, with a
+// [Permit] that is made of the recoverer's epoch, the end of the writer's, the write
+// lock, leadership, and the approved plan, and asked again before each step:
+//
+//	plan        what would be restored, and its hash    writes nothing: a report, for approval
+//	fence, lock                                         manifest/…43    one publication
+//	look again  under the lock; the plan is stored      recovery/01J….plan
+//	decide      from here on nobody can publish it      manifest/…44    rollback
+//	restore     each table: a version with the old content above what is to be undone
+//	end         the restored pins                       manifest/…45    restore
+//	audit, release the lock, delete
 //
 // # Wrong guesses
 //

@@ -28,7 +28,7 @@ func (w *Writer) publish(ctx context.Context, s *Sidecar, c *Confirmed) (manifes
 		case decided:
 			return w.follow(ctx, s, o)
 		case manifest.IsMismatch(err):
-			return w.withdraw(ctx, s, err)
+			return w.retreat(ctx, s, err)
 		case errors.Is(err, manifest.ErrFenced):
 			return w.giveUp(ctx, s, err)
 		}
@@ -36,6 +36,15 @@ func (w *Writer) publish(ctx context.Context, s *Sidecar, c *Confirmed) (manifes
 			return w.giveUp(ctx, s, err)
 		}
 	}
+}
+
+// retreat closes an own operation some of whose effects may be there. Where readers
+// see them it is not for the writer to say that they are not: recovery undoes them.
+func (w *Writer) retreat(ctx context.Context, s *Sidecar, why error) (manifest.Version, bool, error) {
+	if TraitsOf(s.Kind).Visible {
+		return w.giveUp(ctx, s, why)
+	}
+	return w.withdraw(ctx, s, why)
 }
 
 // withdraw closes an own operation by an own entry, under an epoch that is still
@@ -87,7 +96,11 @@ func (w *Writer) follow(ctx context.Context, s *Sidecar, o manifest.Outcome) (ma
 	if o.Kind == manifest.KindPublish {
 		return o.Version, !own, nil
 	}
-	return o.Version, !own, fmt.Errorf("operation %s: %w: abandoned in manifest %d by %s", s.Operation, ErrFailed, o.Version, o.By.Role)
+	word := "abandoned"
+	if o.Kind == manifest.KindRollBack {
+		word = "rolled back"
+	}
+	return o.Version, !own, fmt.Errorf("operation %s: %w: %s in manifest %d by %s", s.Operation, ErrFailed, word, o.Version, o.By.Role)
 }
 
 // cleanUp deletes a finished operation's sidecar. A delete that fails is not the
@@ -121,7 +134,7 @@ func publishEntry(s *Sidecar, c *Confirmed) manifest.Entry {
 		change := manifest.Change{Table: p.Table, Expected: p.Expected}
 		if r, ok := c.reached(p.Table); ok && !p.Drop {
 			change.To = &manifest.Pin{
-				Ref:    manifest.Ref{Number: p.Number, Operation: s.Operation},
+				Ref:    manifest.Ref{Number: r.Number, Operation: s.Operation},
 				Digest: r.Digest, Position: p.Position,
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/salvor-io/salvor/audit"
 	"github.com/salvor-io/salvor/internal/failpoint"
@@ -32,6 +33,12 @@ type RecovererOptions struct {
 	// Attempts bounds how often one pass observes again after it lost a race.
 	// Default 5.
 	Attempts int
+	// Formats of the kinds whose effects readers see before the manifest names them.
+	Formats map[WriterKind]Format
+	// Now is the clock that the write lock of a roll-back begins by. Default time.Now.
+	Now func() time.Time
+	// Sleep waits d or until ctx ends. Default a timer.
+	Sleep func(ctx context.Context, d time.Duration) error
 }
 
 // Recoverer finishes or closes what writers left pending in one root. It is safe
@@ -48,7 +55,8 @@ type Recoverer struct {
 	mu sync.Mutex
 	// head is the newest row of the trail that this recoverer knows; every
 	// publication carries it, so that a cut tail shows.
-	head audit.Head
+	head  audit.Head
+	epoch manifest.Epoch // under which this process undoes; zero until it has to
 	// asked: head was asked for; the zero head is that of an empty trail.
 	asked bool
 }
@@ -75,6 +83,17 @@ func (r *Recoverer) known(ctx context.Context) (manifest.ChainHead, error) {
 	return manifest.ChainHead{Number: h.Number, Hash: h.Hash}, nil
 }
 
+// publish publishes, with the newest head that this recoverer knows: the rows that it
+// has written are anchored by whatever it publishes next.
+func (r *Recoverer) publish(ctx context.Context, entries ...manifest.Entry) (manifest.Published, error) {
+	return r.publishAs(ctx, r.publisher(), entries...)
+}
+
+func (r *Recoverer) publishAs(ctx context.Context, by manifest.Publisher, entries ...manifest.Entry) (manifest.Published, error) {
+	head, _ := r.remembered()
+	return r.m.Publish(ctx, manifest.Publication{By: by, Entries: entries, Head: head})
+}
+
 func (r *Recoverer) remembered() (_ manifest.ChainHead, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -98,10 +117,18 @@ func NewRecoverer(m *manifest.Store, trail Trail, opt RecovererOptions) *Recover
 	if opt.Attempts == 0 {
 		opt.Attempts = 5
 	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Sleep == nil {
+		opt.Sleep = objstore.Sleep
+	}
 	r := &Recoverer{m: m, b: m.Bucket(), trail: trail, opt: opt, asking: make(chan struct{}, 1)}
 	r.asking <- struct{}{}
 	return r
 }
+
+func (r *Recoverer) now() time.Time { return r.opt.Now() }
 
 // Recover takes one pending sidecar, by the name under which it was listed, as
 // far as authority allows. A second call after it is complete does nothing.
@@ -121,14 +148,14 @@ func (r *Recoverer) Recover(ctx context.Context, key string, a Authority) (Repor
 // done without a publication is done after a look that asked.
 func (r *Recoverer) RecoverRead(ctx context.Context, key string, s *Sidecar, a Authority) (Report, error) {
 	rep := Report{Key: key, Operation: Listed{Key: key}.Operation()}
-	asked := false
+	asked, sure := false, false
 	for lost := 0; lost < r.opt.Attempts; {
 		if s == nil || asked {
 			var err error
 			s, err = Get(ctx, r.b, key)
 			switch {
 			case errors.Is(err, objstore.ErrNotFound):
-				return r.litter(ctx, rep)
+				return r.litter(ctx, rep, a)
 			case IsUnreadable(err):
 				return refuse(rep, err), nil
 			case err != nil:
@@ -136,7 +163,7 @@ func (r *Recoverer) RecoverRead(ctx context.Context, key string, s *Sidecar, a A
 			}
 		}
 		rep.Sidecar, rep.Operation = s, s.Operation
-		o, err := observe(ctx, r.m, s, asked)
+		o, err := r.observe(ctx, s, asked)
 		if IsUnreadable(err) {
 			return refuse(rep, err), nil
 		}
@@ -149,9 +176,14 @@ func (r *Recoverer) RecoverRead(ctx context.Context, key string, s *Sidecar, a A
 			asked = true
 			continue
 		}
-		rep.Phase, rep.Class, rep.Verdict, rep.Outcome = c.Phase, c.Worst, v, o.Outcome
+		if !sure && v.Decision == Refuse && len(o.Tables) > 0 {
+			// The manifest was read before the tables: what explains them may stand in it by now.
+			sure = true
+			continue
+		}
+		rep.Phase, rep.Class, rep.Verdict, rep.Outcome, rep.Tables = c.Phase, c.Worst, v, o.Outcome, tableReports(o, c)
 		failpoint.Here(failpoint.RecoveryObserved)
-		again, err := r.apply(ctx, &rep, o)
+		again, err := r.apply(ctx, &rep, o, a)
 		if err != nil || !again {
 			return rep, err
 		}
@@ -179,9 +211,9 @@ func (r *Recoverer) Litter(ctx context.Context, l Listed) error {
 
 // litter deletes the companions of a sidecar that a get says is gone: the sidecar
 // goes last, so they belong to a finished operation.
-func (r *Recoverer) litter(ctx context.Context, rep Report) (Report, error) {
-	if rep.Operation.Validate() == nil {
-		if err := deleteSidecar(ctx, r.b, []string{rep.Key + confirmedSuffix}); err != nil {
+func (r *Recoverer) litter(ctx context.Context, rep Report, a Authority) (Report, error) {
+	if _, looks := a.(Probe); !looks && rep.Operation.Validate() == nil {
+		if err := deleteSidecar(ctx, r.b, []string{rep.Key + confirmedSuffix, rep.Key + planSuffix}); err != nil {
 			return rep, err
 		}
 	}

@@ -117,26 +117,6 @@ func TestMisnamedSidecarIsHealedUnderItsListedName(t *testing.T) {
 	}
 }
 
-func TestVisibleEffectsNeedApproval(t *testing.T) {
-	w := prepared(onMemory(t))
-	sc := scenarios[0]
-	inner := sc.op
-	sc.op = func(b bucket) recovery.Operation {
-		op := inner(b)
-		op.Kind = recovery.KindForeign
-		return op
-	}
-	_, op := crashBeforeConfirm(t, w, sc)
-	reps, err := w.recoverAll(w.disk, ended)
-	must(t, err)
-	if v := reps[0].Verdict; v.Decision != recovery.RollBack || v.Reason != recovery.ReasonVisible || !reps[0].NeedsApproval || reps[0].Complete {
-		t.Fatalf("report %+v", reps[0])
-	}
-	if len(w.keys(recovery.SidecarKey(op))) != 1 || len(w.rows(op)) != 0 {
-		t.Fatal("something was done without approval")
-	}
-}
-
 func mustEncode(t *testing.T, kind string, body any) []byte {
 	raw, err := envelope.Encode(kind, 1, body)
 	must(t, err)

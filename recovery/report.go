@@ -22,8 +22,14 @@ type Report struct {
 	// Class is that of the worst of its tables; ClassInvalid when they were not looked at.
 	Class   Class
 	Verdict Verdict
+	// Tables is what was found of each; nil when they were not looked at.
+	Tables []TableReport
 	// Gone: the object was not there. Somebody finished before us.
 	Gone bool
+	// Plan of a roll-back and its hash, if that is what the operation needs. The plan is
+	// nil when the roll-back was decided before this pass and it did not go on with it.
+	Plan     *Plan
+	PlanHash PlanHash
 	// NeedsApproval: the decision is one that this authority may not carry out.
 	NeedsApproval bool
 	// Outcome is the entry that decided the operation, ours or another's.

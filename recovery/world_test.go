@@ -132,7 +132,10 @@ func (w *world) recovererOf(m *manifest.Store, b objstore.Bucket) *recovery.Reco
 	must(w.t, err)
 	trail, err := audit.Open(b, "main", keys, audit.Options{Recoverer: "test", Now: w.clock, NewAttempt: w.newID, Wait: w.sleep})
 	must(w.t, err)
-	return recovery.NewRecoverer(m, trail, recovery.RecovererOptions{Process: manifest.ProcessID(w.newID())})
+	return recovery.NewRecoverer(m, trail, recovery.RecovererOptions{
+		Process: manifest.ProcessID(w.newID()), Now: w.clock, Sleep: w.sleep,
+		Formats: map[recovery.WriterKind]recovery.Format{recovery.KindForeign: w.log(b)},
+	})
 }
 
 // recoverAll lets one recoverer process work on all that is listed, once.

@@ -174,7 +174,9 @@ func (w *Writer) leftover(ctx context.Context, s *Sidecar) bool {
 		return false
 	}
 	if o, ok := w.m.View().Outcome(s.Operation); ok && o.By.Process == w.opt.Process {
-		return w.delete(ctx, s.Operation) == nil // a swallowed delete: again
+		err := w.delete(ctx, s.Operation) // a swallowed delete: again
+		w.mark(s.Operation, false, err != nil)
+		return err == nil
 	}
 	w.mark(s.Operation, false, true)
 	return false
