@@ -162,6 +162,8 @@ func TestInvalidWALStoresAreRefused(t *testing.T) {
 		{"a hasty checkpoint", m.with("spec.managed.checkpointInterval", "1ms"), "checkpointInterval must be between 100ms and 1h"},
 		{"an unknown pull policy", m.with("spec.managed.imagePullPolicy", "Sometimes"), `supported values: "Always", "IfNotPresent", "Never"`},
 		{"a size in words", m.with("spec.managed.storage.size", "big"), "spec.managed.storage.size in body should match"},
+		{"a mode that is none", a.with("spec.recovery.mode", "Sometimes"), `supported values: "Automatic", "Plan"`},
+		{"a policy that is none", a.with("spec.recovery.rollBack", "Sometimes"), `supported values: "Never", "OnApproval", "Automatic"`},
 		{"an orphan at once", a.with("spec.recovery.orphanAfter", "0s"), "orphanAfter must be between 1s and 24h"},
 		{"history shorter than readers count on", a.with("spec.retention.age", "59m"), "retention.age is at least 1h: readers count on that"},
 		{"an age that is none", a.with("spec.retention.age", "a day"), "spec.retention.age in body should match"},
@@ -192,7 +194,7 @@ func TestWhatIsNotBuiltIsNoField(t *testing.T) {
 	s := server(t)
 	a := parse(t, adopted)
 	for _, path := range []string{
-		"spec.recovery.policy", "spec.recovery.rollBack", "spec.windows", "spec.hooks", "spec.workload.selector",
+		"spec.recovery.policy", "spec.windows", "spec.hooks", "spec.workload.selector",
 		"spec.root.credentials.serviceAccountName", "spec.audit.archive",
 		// Credentials are of the WALStore's own namespace: there is no way to say another.
 		"spec.root.credentials.secretRef.namespace", "spec.root.credentials.serviceAccount.namespace",
@@ -241,6 +243,9 @@ func TestValidWALStoresAreAccepted(t *testing.T) {
 		"a timeout in two units":     a.with("spec.root.requestTimeout", "1m30s"),
 		"half a second":              a.with("spec.root.requestTimeout", "0.5s"),
 		"a suspended store":          a.with("spec.suspend", true),
+		"plans only":                 a.with("spec.recovery.mode", "Plan"),
+		"roll-backs by themselves":   a.with("spec.recovery.rollBack", "Automatic"),
+		"no roll-backs":              a.with("spec.recovery.rollBack", "Never"),
 		"the longest name":           a.with("metadata.name", strings.Repeat("o", 52)),
 		"a name of one letter":       a.with("metadata.name", "o"),
 		"an amount without a unit":   m.with("spec.managed.storage.size", int64(1<<30)),
@@ -267,7 +272,7 @@ func TestWALStoreDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"audit":{"keySecretRef":{"name":"orders-audit"}},"control":{"port":8411},` +
-		`"managed":{"checkpointInterval":"10s","replicas":3,"storage":{"size":"1Gi"}},"recovery":{"orphanAfter":"5m"},"retention":{"age":"24h","versions":1024},` +
+		`"managed":{"checkpointInterval":"10s","replicas":3,"storage":{"size":"1Gi"}},"recovery":{"mode":"Automatic","orphanAfter":"5m","rollBack":"OnApproval"},"retention":{"age":"24h","versions":1024},` +
 		`"root":{"credentials":{"secretRef":{"name":"orders-root"}},"requestTimeout":"10s","requests":{"connectTimeout":"5s","maxBackoff":"5s","maxConnections":64,"readAttempts":3},"uri":"s3://stores/orders"}}`
 	if string(got) != want {
 		t.Errorf("defaults:\n got %s\nwant %s", got, want)

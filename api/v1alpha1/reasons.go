@@ -93,6 +93,12 @@ const (
 	ReasonBelowLowWater     = "BelowLowWater"
 	ReasonForeignStore      = "ForeignStore"
 	ReasonUnknownKind       = "UnknownKind"
+	ReasonPlanOnly          = "PlanOnly"
+	ReasonUnknownFormat     = "UnknownFormat"
+	ReasonForeignCommit     = "ForeignCommit"
+	ReasonBuried            = "Buried"
+	ReasonRestoring         = "Restoring"
+	ReasonRolledBack        = "RolledBack"
 	ReasonContradiction     = "Contradiction"
 	ReasonMalformed         = "Malformed"
 	ReasonNewerFormat       = "NewerFormat"
@@ -200,10 +206,16 @@ var Explanations = []Explanation{
 	{ReasonEffectsIncomplete, "The writer died before every table version was there; nobody could see them, so they are abandoned.", ""},
 	{ReasonPinsMoved, "Another operation moved a table meanwhile; this one is abandoned.", ""},
 	{ReasonWriterLive, "The writer is alive and has this operation; it is left alone.", ""},
-	{ReasonVisibleEffects, "Readers can see what the operation wrote, so closing it means undoing it.", "This salvor reports it and does not undo it: keep the store's readers informed and wait for a version that does, or undo it by hand."},
+	{ReasonVisibleEffects, "Readers can see what the operation wrote, so closing it means undoing it.", "Look at the plan in its status, and approve it: kubectl salvor approve."},
 	{ReasonBelowLowWater, "The object came back after its operation was finished and forgotten; it is removed.", ""},
 	{ReasonForeignStore, "The object was written for another store.", "Remove the object if the root was copied, or restore the right root."},
 	{ReasonUnknownKind, "This salvor does not know this kind of operation.", "Upgrade salvor; the object is kept."},
+	{ReasonPlanOnly, "The store's recovery mode is Plan: what would be done is said, and nothing is.", "Set spec.recovery.mode of the WALStore to Automatic, and it is done."},
+	{ReasonUnknownFormat, "The operation wrote to tables of a format that this salvor was not built with.", "Use a salvor that was; the object is kept."},
+	{ReasonForeignCommit, "Somebody else has written to a table of the operation, and the manifest does not name it.", "Find out whose version the message names; register it or remove it, and the next pass goes on."},
+	{ReasonBuried, "Somebody else has written above the operation in one of its tables, so that it can be neither published nor undone without theirs.", "Decide whose version stays, and take the other one out by the table's own tools; the next pass goes on."},
+	{ReasonRestoring, "The roll-back of the operation was decided and has not ended; it is gone on with.", ""},
+	{ReasonRolledBack, "What readers could see of the operation was undone; the manifest names the restored versions.", ""},
 	{ReasonContradiction, "A table disagrees with what the writer confirmed.", "Restore the object that the message names from a copy or from the bucket's versions; the next pass goes on."},
 	{ReasonMalformed, "The object cannot be read as a sidecar, or its name is not its operation's.", "Restore it from a copy, or delete it when its writer is known to have finished; other operations go on."},
 	{ReasonNewerFormat, "The object was written by a newer salvor.", "Upgrade salvor; the object is kept."},

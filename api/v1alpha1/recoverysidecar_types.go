@@ -7,7 +7,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // RecoverySidecarSpec says which object of which store this is about.
 //
-// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a RecoverySidecar's spec is immutable: it names one object; delete it and it comes back for as long as the object is there"
+// +kubebuilder:validation:XValidation:rule="self.storeRef == oldSelf.storeRef && self.key == oldSelf.key && has(self.operationID) == has(oldSelf.operationID) && (!has(self.operationID) || self.operationID == oldSelf.operationID)",message="all but the approval of a RecoverySidecar's spec is immutable: it names one object; delete it and it comes back for as long as the object is there"
 // +kubebuilder:validation:XValidation:rule="!has(self.operationID) || self.key == 'recovery/' + self.operationID",message="operationID must be what follows recovery/ in key; leave it out for an object whose name is no operation's"
 type RecoverySidecarSpec struct {
 	// StoreRef names the WALStore, in this namespace, whose root holds the object.
@@ -28,6 +28,28 @@ type RecoverySidecarSpec struct {
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-]+$`
 	OperationID string `json:"operationID,omitempty"`
+
+	// Approval of the plan in status.plan. Setting it takes the right to "approve"
+	// recoverysidecars, and the approver is who sets it; an admission policy sees to
+	// both. It counts for the plan of this hash only: when the state changes, there is
+	// another plan.
+	// +optional
+	Approval *Approval `json:"approval,omitempty"`
+}
+
+// Approval is one person's word that a plan may be carried out.
+type Approval struct {
+	// PlanHash is the hash in status.plan of what was looked at.
+	// +required
+	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	PlanHash string `json:"planHash"`
+
+	// Approver is the user name of who approves. It stands in the audit trail.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Approver string `json:"approver"`
 }
 
 // RecoverySidecarStatus is what the object said, what was decided about it and why.
@@ -73,8 +95,8 @@ type RecoverySidecarStatus struct {
 	// +optional
 	TableCount int32 `json:"tableCount,omitempty"`
 
-	// Class is what the worst of its tables shows: Applied, NotApplied, Moved or
-	// Contradicts. One table that may not go forward keeps all of them back.
+	// Class is what the worst of its tables shows: Applied, NotApplied, Moved, Contended,
+	// Foreign, Buried or Contradicts. One table that may not go forward keeps all of them back.
 	// +optional
 	Class string `json:"class,omitempty"`
 
@@ -91,6 +113,15 @@ type RecoverySidecarStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Message string `json:"message,omitempty"`
+
+	// Disposition is what the operation needs, in a word: Clean, RollForwardRequired,
+	// NeedsCompensation, Blocked or Unknown.
+	// +optional
+	Disposition string `json:"disposition,omitempty"`
+
+	// Plan is what would be done to undo the operation, if that is what it needs.
+	// +optional
+	Plan *PlanStatus `json:"plan,omitempty"`
 
 	// Outcome is the manifest entry that decided the operation.
 	// +optional
@@ -134,9 +165,44 @@ type TableStatus struct {
 	Planned string `json:"planned,omitempty"`
 }
 
+// PlanStatus is what undoes an operation, and what it was seen to be for.
+type PlanStatus struct {
+	// Hash names the plan. The same state has the same plan; another state has another.
+	Hash string `json:"hash"`
+	// Action in a sentence.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Action string `json:"action,omitempty"`
+	// Reason why the operation cannot go forward.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// Tables that get a new newest version, the first 50 of them.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=50
+	Tables []PlannedTableStatus `json:"tables,omitempty"`
+	// TableCount counts all of them.
+	// +optional
+	TableCount int32 `json:"tableCount,omitempty"`
+}
+
+// PlannedTableStatus is one table's part of a plan.
+type PlannedTableStatus struct {
+	// Name of the table.
+	Name string `json:"name"`
+	// Head is the newest version that readers see; empty: they see no table.
+	// +optional
+	Head string `json:"head,omitempty"`
+	// Restores is the version whose content becomes the newest again; empty: the table
+	// goes.
+	// +optional
+	Restores string `json:"restores,omitempty"`
+}
+
 // OutcomeStatus is a manifest entry that decided an operation.
 type OutcomeStatus struct {
-	// Kind of the entry: publish or abandon.
+	// Kind of the entry: publish, abandon or rollback.
 	Kind string `json:"kind"`
 	// ManifestVersion that holds it.
 	// +optional

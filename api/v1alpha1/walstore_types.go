@@ -167,10 +167,45 @@ type Control struct {
 	Port int32 `json:"port,omitempty"`
 }
 
+// RollBackPolicy says who may undo what readers can see.
+//
+// +kubebuilder:validation:Enum=Never;OnApproval;Automatic
+type RollBackPolicy string
+
+// The policies of roll-backs.
+const (
+	RollBackNever      RollBackPolicy = "Never"
+	RollBackOnApproval RollBackPolicy = "OnApproval"
+	RollBackAutomatic  RollBackPolicy = "Automatic"
+)
+
+// RecoveryMode says whether recovery acts or only says what it would do.
+//
+// +kubebuilder:validation:Enum=Automatic;Plan
+type RecoveryMode string
+
+// The modes of recovery.
+const (
+	RecoveryAutomatic RecoveryMode = "Automatic"
+	RecoveryPlan      RecoveryMode = "Plan"
+)
+
 // RecoveryPolicy tunes recovery. Going forward, and closing what nobody could
-// see, are automatic; what would undo something that readers can see is reported
-// (NeedsApproval) and not done.
+// see, are automatic; undoing something that readers can see is a policy of its own.
 type RecoveryPolicy struct {
+	// Mode Plan writes nothing to the root: each RecoverySidecar says what would be
+	// done.
+	// +optional
+	// +kubebuilder:default=Automatic
+	Mode RecoveryMode `json:"mode,omitempty"`
+
+	// RollBack says what becomes of an operation that has to be undone although
+	// readers can see it: Never undoes nothing, OnApproval undoes what somebody has
+	// approved in spec.approval of its RecoverySidecar, Automatic undoes it at once.
+	// +optional
+	// +kubebuilder:default=OnApproval
+	RollBack RollBackPolicy `json:"rollBack,omitempty"`
+
 	// OrphanAfter is how long a registered writer may be without a pod before its
 	// epoch is ended and its operations are recovered.
 	// +optional

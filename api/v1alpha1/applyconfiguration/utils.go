@@ -19,6 +19,8 @@ import (
 func ForKind(kind schema.GroupVersionKind) interface{} {
 	switch kind {
 	// Group=recovery.salvor.io, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithKind("Approval"):
+		return &apiv1alpha1.ApprovalApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Audit"):
 		return &apiv1alpha1.AuditApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AuditRowStatus"):
@@ -41,6 +43,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ManagedStoreApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("OutcomeStatus"):
 		return &apiv1alpha1.OutcomeStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PlannedTableStatus"):
+		return &apiv1alpha1.PlannedTableStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PlanStatus"):
+		return &apiv1alpha1.PlanStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RecoveryPolicy"):
 		return &apiv1alpha1.RecoveryPolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RecoverySidecar"):

@@ -26,6 +26,15 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
+- name: com.github.salvor-io.salvor.api.v1alpha1.Approval
+  map:
+    fields:
+    - name: approver
+      type:
+        scalar: string
+    - name: planHash
+      type:
+        scalar: string
 - name: com.github.salvor-io.salvor.api.v1alpha1.Audit
   map:
     fields:
@@ -153,13 +162,58 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: publishedBy
       type:
         scalar: string
+- name: com.github.salvor-io.salvor.api.v1alpha1.PlanStatus
+  map:
+    fields:
+    - name: action
+      type:
+        scalar: string
+    - name: hash
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: tableCount
+      type:
+        scalar: numeric
+    - name: tables
+      type:
+        list:
+          elementType:
+            namedType: com.github.salvor-io.salvor.api.v1alpha1.PlannedTableStatus
+          elementRelationship: associative
+          keys:
+          - name
+- name: com.github.salvor-io.salvor.api.v1alpha1.PlannedTableStatus
+  map:
+    fields:
+    - name: head
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+    - name: restores
+      type:
+        scalar: string
+- name: com.github.salvor-io.salvor.api.v1alpha1.RecoveryMode
+  scalar: string
 - name: com.github.salvor-io.salvor.api.v1alpha1.RecoveryPolicy
   map:
     fields:
+    - name: mode
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.RecoveryMode
+      default: Automatic
     - name: orphanAfter
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
       default: 5m
+    - name: rollBack
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.RollBackPolicy
+      default: OnApproval
 - name: com.github.salvor-io.salvor.api.v1alpha1.RecoverySidecar
   map:
     fields:
@@ -181,6 +235,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.salvor-io.salvor.api.v1alpha1.RecoverySidecarSpec
   map:
     fields:
+    - name: approval
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.Approval
     - name: key
       type:
         scalar: string
@@ -216,6 +273,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: decision
       type:
         scalar: string
+    - name: disposition
+      type:
+        scalar: string
     - name: kind
       type:
         scalar: string
@@ -231,6 +291,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: phase
       type:
         scalar: string
+    - name: plan
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.PlanStatus
     - name: reason
       type:
         scalar: string
@@ -290,6 +353,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 1024
+- name: com.github.salvor-io.salvor.api.v1alpha1.RollBackPolicy
+  scalar: string
 - name: com.github.salvor-io.salvor.api.v1alpha1.Root
   map:
     fields:

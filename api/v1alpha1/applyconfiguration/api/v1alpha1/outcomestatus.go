@@ -10,7 +10,7 @@ package v1alpha1
 //
 // OutcomeStatus is a manifest entry that decided an operation.
 type OutcomeStatusApplyConfiguration struct {
-	// Kind of the entry: publish or abandon.
+	// Kind of the entry: publish, abandon or rollback.
 	Kind *string `json:"kind,omitempty"`
 	// ManifestVersion that holds it.
 	ManifestVersion *int64 `json:"manifestVersion,omitempty"`

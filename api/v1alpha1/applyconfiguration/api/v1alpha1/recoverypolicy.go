@@ -6,6 +6,7 @@
 package v1alpha1
 
 import (
+	apiv1alpha1 "github.com/salvor-io/salvor/api/v1alpha1"
 	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -13,9 +14,15 @@ import (
 // with apply.
 //
 // RecoveryPolicy tunes recovery. Going forward, and closing what nobody could
-// see, are automatic; what would undo something that readers can see is reported
-// (NeedsApproval) and not done.
+// see, are automatic; undoing something that readers can see is a policy of its own.
 type RecoveryPolicyApplyConfiguration struct {
+	// Mode Plan writes nothing to the root: each RecoverySidecar says what would be
+	// done.
+	Mode *apiv1alpha1.RecoveryMode `json:"mode,omitempty"`
+	// RollBack says what becomes of an operation that has to be undone although
+	// readers can see it: Never undoes nothing, OnApproval undoes what somebody has
+	// approved in spec.approval of its RecoverySidecar, Automatic undoes it at once.
+	RollBack *apiv1alpha1.RollBackPolicy `json:"rollBack,omitempty"`
 	// OrphanAfter is how long a registered writer may be without a pod before its
 	// epoch is ended and its operations are recovered.
 	OrphanAfter *v1.Duration `json:"orphanAfter,omitempty"`
@@ -25,6 +32,22 @@ type RecoveryPolicyApplyConfiguration struct {
 // apply.
 func RecoveryPolicy() *RecoveryPolicyApplyConfiguration {
 	return &RecoveryPolicyApplyConfiguration{}
+}
+
+// WithMode sets the Mode field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Mode field is set to the value of the last call.
+func (b *RecoveryPolicyApplyConfiguration) WithMode(value apiv1alpha1.RecoveryMode) *RecoveryPolicyApplyConfiguration {
+	b.Mode = &value
+	return b
+}
+
+// WithRollBack sets the RollBack field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RollBack field is set to the value of the last call.
+func (b *RecoveryPolicyApplyConfiguration) WithRollBack(value apiv1alpha1.RollBackPolicy) *RecoveryPolicyApplyConfiguration {
+	b.RollBack = &value
+	return b
 }
 
 // WithOrphanAfter sets the OrphanAfter field in the declarative configuration to the given value

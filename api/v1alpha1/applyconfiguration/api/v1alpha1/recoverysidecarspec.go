@@ -17,6 +17,11 @@ type RecoverySidecarSpecApplyConfiguration struct {
 	// OperationID is the operation that the key names; absent when the name is not
 	// that of an operation.
 	OperationID *string `json:"operationID,omitempty"`
+	// Approval of the plan in status.plan. Setting it takes the right to "approve"
+	// recoverysidecars, and the approver is who sets it; an admission policy sees to
+	// both. It counts for the plan of this hash only: when the state changes, there is
+	// another plan.
+	Approval *ApprovalApplyConfiguration `json:"approval,omitempty"`
 }
 
 // RecoverySidecarSpecApplyConfiguration constructs a declarative configuration of the RecoverySidecarSpec type for use with
@@ -46,5 +51,13 @@ func (b *RecoverySidecarSpecApplyConfiguration) WithKey(value string) *RecoveryS
 // If called multiple times, the OperationID field is set to the value of the last call.
 func (b *RecoverySidecarSpecApplyConfiguration) WithOperationID(value string) *RecoverySidecarSpecApplyConfiguration {
 	b.OperationID = &value
+	return b
+}
+
+// WithApproval sets the Approval field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Approval field is set to the value of the last call.
+func (b *RecoverySidecarSpecApplyConfiguration) WithApproval(value *ApprovalApplyConfiguration) *RecoverySidecarSpecApplyConfiguration {
+	b.Approval = value
 	return b
 }

@@ -33,8 +33,8 @@ type RecoverySidecarStatusApplyConfiguration struct {
 	Tables []TableStatusApplyConfiguration `json:"tables,omitempty"`
 	// TableCount counts all tables of the operation.
 	TableCount *int32 `json:"tableCount,omitempty"`
-	// Class is what the worst of its tables shows: Applied, NotApplied, Moved or
-	// Contradicts. One table that may not go forward keeps all of them back.
+	// Class is what the worst of its tables shows: Applied, NotApplied, Moved, Foreign,
+	// Buried or Contradicts. One table that may not go forward keeps all of them back.
 	Class *string `json:"class,omitempty"`
 	// Decision about the operation: RollForward, Converge, Abandon, Defer, RollBack,
 	// Discard or Refuse.
@@ -43,6 +43,11 @@ type RecoverySidecarStatusApplyConfiguration struct {
 	Reason *string `json:"reason,omitempty"`
 	// Message is the reason in a sentence.
 	Message *string `json:"message,omitempty"`
+	// Disposition is what the operation needs, in a word: Clean, RollForwardRequired,
+	// NeedsCompensation, Blocked or Unknown.
+	Disposition *string `json:"disposition,omitempty"`
+	// Plan is what would be done to undo the operation, if that is what it needs.
+	Plan *PlanStatusApplyConfiguration `json:"plan,omitempty"`
 	// Outcome is the manifest entry that decided the operation.
 	Outcome *OutcomeStatusApplyConfiguration `json:"outcome,omitempty"`
 	// Audit is the operation's row in the audit trail, read back.
@@ -162,6 +167,22 @@ func (b *RecoverySidecarStatusApplyConfiguration) WithReason(value string) *Reco
 // If called multiple times, the Message field is set to the value of the last call.
 func (b *RecoverySidecarStatusApplyConfiguration) WithMessage(value string) *RecoverySidecarStatusApplyConfiguration {
 	b.Message = &value
+	return b
+}
+
+// WithDisposition sets the Disposition field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Disposition field is set to the value of the last call.
+func (b *RecoverySidecarStatusApplyConfiguration) WithDisposition(value string) *RecoverySidecarStatusApplyConfiguration {
+	b.Disposition = &value
+	return b
+}
+
+// WithPlan sets the Plan field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Plan field is set to the value of the last call.
+func (b *RecoverySidecarStatusApplyConfiguration) WithPlan(value *PlanStatusApplyConfiguration) *RecoverySidecarStatusApplyConfiguration {
+	b.Plan = value
 	return b
 }
 
