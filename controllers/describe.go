@@ -40,12 +40,46 @@ func (p pass) describe(st *v1alpha1.RecoverySidecarStatus) {
 	if r.Verdict.Decision != recovery.DecisionInvalid {
 		st.Decision, st.Reason, st.Message = r.Verdict.Decision.String(), string(r.Verdict.Reason), clip(r.Verdict.Message)
 	}
+	if r.Verdict.Decision != recovery.DecisionInvalid || p.err != nil {
+		st.Disposition = string(r.Disposition(p.err))
+	}
+	if p.waits == nil && p.err == nil {
+		st.Plan = planStatus(r)
+	}
 	if o := outcomeStatus(r.Outcome); o != nil {
 		st.Outcome = o
 	}
 	if a := rowStatus(r.Row); a != nil {
 		st.Audit = a
 	}
+}
+
+// planStatus says what would undo the operation; what was done keeps the plan it was
+// done by.
+func planStatus(r recovery.Report) *v1alpha1.PlanStatus {
+	if r.Plan == nil {
+		return nil
+	}
+	p := &v1alpha1.PlanStatus{Hash: string(r.PlanHash), Reason: string(r.Plan.Reason), TableCount: int32(len(r.Plan.Tables))}
+	p.Action = fmt.Sprintf("make what readers saw before operation %s the newest version again, in %d tables", r.Plan.Operation, p.TableCount)
+	for _, t := range r.Plan.Tables[:min(len(r.Plan.Tables), v1alpha1.MaxTables)] {
+		row := v1alpha1.PlannedTableStatus{Name: string(t.Table)}
+		if !t.Head.IsZero() {
+			row.Head = t.Head.String()
+		}
+		if !t.Pin.IsZero() {
+			row.Restores = t.Pin.Ref.String()
+		}
+		p.Tables = append(p.Tables, row)
+	}
+	return p
+}
+
+func planHash(p *v1alpha1.PlanStatus) string {
+	if p == nil {
+		return ""
+	}
+	return p.Hash
 }
 
 func describeSidecar(st *v1alpha1.RecoverySidecarStatus, s *recovery.Sidecar) {
@@ -99,6 +133,9 @@ func (p pass) heal(st *v1alpha1.RecoverySidecarStatus) {
 
 // outcomeLabel says in a word what became of an operation.
 func outcomeLabel(r recovery.Report) string {
+	if r.Plan != nil { // this pass carried it out
+		return "RolledBack"
+	}
 	switch r.Verdict.Decision {
 	case recovery.RollForward:
 		return "RolledForward"
@@ -112,10 +149,14 @@ func outcomeLabel(r recovery.Report) string {
 }
 
 func resolvedReason(o manifest.Outcome) string {
-	if o.Kind == manifest.KindPublish {
+	switch o.Kind {
+	case manifest.KindPublish:
 		return v1alpha1.ReasonPublished
+	case manifest.KindRollBack:
+		return v1alpha1.ReasonRolledBack
+	default:
+		return v1alpha1.ReasonAbandoned
 	}
-	return v1alpha1.ReasonAbandoned
 }
 
 func outcomeStatus(o *manifest.Outcome) *v1alpha1.OutcomeStatus {

@@ -105,7 +105,9 @@ func (o *opener) open(ctx context.Context, ws *v1alpha1.WALStore) (res opening) 
 		return res
 	}
 	root.probeAt = o.opt.Now().Add(o.opt.reprobe())
-	root.Recoverer = recovery.NewRecoverer(root.Manifest, root.Trail, recovery.RecovererOptions{Process: o.opt.Process})
+	root.Recoverer = recovery.NewRecoverer(root.Manifest, root.Trail, recovery.RecovererOptions{
+		Process: o.opt.Process, Now: o.opt.Now, Formats: formats(root.Bucket),
+	})
 	o.roots.put(root)
 	res.root = root
 	return res

@@ -69,6 +69,10 @@ type Options struct {
 	// StatusEvery is the least time between two status writes of one WALStore that
 	// change no condition. Default 1 s.
 	StatusEvery time.Duration
+	// Leads returns an error when this process is not the operator that acts (any
+	// more). It is asked right before each step of a roll-back. Default: it is, which is
+	// right where nobody elects: the epoch in each store's manifest decides.
+	Leads func(ctx context.Context) error
 	// SkipNameValidation lets several managers live in one process.
 	SkipNameValidation bool
 
@@ -91,6 +95,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Process == "" {
 		o.Process = manifest.ProcessID("operator-" + o.NewID())
+	}
+	if o.Leads == nil {
+		o.Leads = func(context.Context) error { return nil }
 	}
 	if o.OpenBucket == nil {
 		o.OpenBucket = OpenBucket

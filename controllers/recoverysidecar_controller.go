@@ -75,7 +75,11 @@ func (r *RecoverySidecarReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 		if root.away.is() != nil {
 			return ctrl.Result{RequeueAfter: jitter(time.Minute)}, nil // one asks for all: the store's reconciler
 		}
-		r.recover(ctx, root, &rsc, &p)
+		p.planOnly = ws.Spec.Recovery.Mode == v1alpha1.RecoveryPlan
+		if a := rsc.Spec.Approval; a != nil {
+			p.approved = a.PlanHash
+		}
+		r.recover(ctx, root, &rsc, ws.Spec.Recovery, &p)
 		if ctx.Err() != nil {
 			return ctrl.Result{}, context.Cause(ctx)
 		}
@@ -112,7 +116,7 @@ func notReady(ws *v1alpha1.WALStore) *finding {
 }
 
 // recover is one pass of the library.
-func (r *RecoverySidecarReconciler) recover(ctx context.Context, root *Root, rsc *v1alpha1.RecoverySidecar, p *pass) {
+func (r *RecoverySidecarReconciler) recover(ctx context.Context, root *Root, rsc *v1alpha1.RecoverySidecar, policy v1alpha1.RecoveryPolicy, p *pass) {
 	ctx, cancel := context.WithTimeout(ctx, r.opt.PassTimeout)
 	defer cancel()
 	key := rsc.Spec.Key
@@ -121,11 +125,11 @@ func (r *RecoverySidecarReconciler) recover(ctx context.Context, root *Root, rsc
 		p.err = err
 		return
 	}
-	var authority recovery.Authority = recovery.RollForwardOnly{}
+	var forward recovery.RollForwardOnly
 	if known.writer != "" {
-		authority, p.verdict = r.streams.Permit(root, known, known.first)
+		forward, p.verdict = r.streams.Permit(root, known, known.first)
 	}
-	p.report, p.err = root.Recoverer.RecoverRead(ctx, key, known.sidecar, authority)
+	p.report, p.err = root.Recoverer.RecoverRead(ctx, key, known.sidecar, authority(policy, rsc.Spec.Approval, forward, r.opt.Leads))
 	if root.away.note(p.err, r.opt.Now()) {
 		r.stores.up(root.Store, normal, 0)
 	}

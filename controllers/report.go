@@ -26,6 +26,10 @@ type pass struct {
 
 	// waits: nothing was tried, for this reason.
 	waits *finding
+	// approved is the plan that somebody has approved; empty: none.
+	approved string
+	// planOnly: the store's mode is to say what would be done, and to do nothing.
+	planOnly bool
 	// Of a pass that tried: the library's report and error, and what detect said
 	// of the writer.
 	report  recovery.Report
@@ -85,6 +89,8 @@ func translate(p pass) told {
 		said = p.approval(&t)
 	case p.report.Verdict.Decision == recovery.Refuse:
 		said = p.refused(&t)
+	case p.planOnly && p.report.Verdict.Decision != recovery.Defer:
+		said = p.planned(&t)
 	default:
 		said = p.deferred(&t)
 	}
@@ -207,12 +213,26 @@ func (p pass) refused(t *told) []condition {
 	return set(said, isTrue(cStalled, string(v.Reason), v.Message))
 }
 
+// planned: the store's mode is Plan, and this is what it would do.
+func (p pass) planned(t *told) []condition {
+	v := p.report.Verdict
+	message := fmt.Sprintf("%s: %s; spec.recovery.mode of the WALStore is Plan, so nothing was done", v.Decision, v.Message)
+	return append([]condition{p.read(), isFalse(cResolved, string(v.Reason), v.Message),
+		isFalse(cAudited, v1alpha1.ReasonRowMissing, "not decided"), isFalse(cComplete, v1alpha1.ReasonPlanOnly, message)}, calm()...)
+}
+
+// approval: it needs a person's word. A plan that is another than the one that was
+// told before is told again.
 func (p pass) approval(t *told) []condition {
 	v := p.report.Verdict
-	if !holds(p.before.Conditions, cApproval) {
+	if !holds(p.before.Conditions, cApproval) || planHash(p.before.Plan) != planHash(t.status.Plan) {
 		t.status.Attempts++
 		t.events = append(t.events, note{true, "ApprovalNeeded", "Recover", v.Message})
 		t.failure = string(v.Reason)
+	}
+	if now := planHash(t.status.Plan); p.approved != "" && p.approved != now {
+		v.Message += fmt.Sprintf("; approved is plan %s, but the state has changed and its plan is %s: look at it and approve that", p.approved, now)
+		t.status.Message = clip(v.Message)
 	}
 	said := append([]condition{p.read(), isFalse(cResolved, string(v.Reason), v.Message),
 		isFalse(cAudited, v1alpha1.ReasonRowMissing, "not decided"), isFalse(cComplete, v1alpha1.ReasonPending, pendingMsg)}, calm()...)

@@ -59,6 +59,8 @@ func outcomeWord(p *pass) string {
 		return ""
 	case o.Kind == manifest.KindPublish:
 		return "Published"
+	case o.Kind == manifest.KindRollBack:
+		return "RolledBack"
 	default:
 		return "Abandoned"
 	}

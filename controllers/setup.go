@@ -181,6 +181,11 @@ func (r *RecoverySidecarReconciler) arrivals(woken *wake) handler.EventHandler {
 				up(e.Object, urgent)
 			case e.IsInInitialList:
 				up(e.Object, background)
+				if s, ok := e.Object.(*v1alpha1.RecoverySidecar); ok && !holds(s.Status.Conditions, cComplete) {
+					// After a hand-over: where something pends, somebody may be dead. Such a
+					// store is opened before the others, and its writers get their streams first.
+					r.stores.up(types.NamespacedName{Namespace: s.Namespace, Name: s.Spec.StoreRef.Name}, normal, 0)
+				}
 			default:
 				up(e.Object, normal)
 			}

@@ -32,10 +32,12 @@ Exit codes: 0 the trail is good, 1 it is bad, 2 it could not be looked at.`,
 
 func newAuditLsCommand(f *rootFlags) *cobra.Command {
 	var from uint64
+	var tables bool
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List the recoveries, oldest first (unverified: see verify)",
 		Example: `  salvor audit ls --root file:///var/lib/salvor/root
+  salvor audit ls --root file:///var/lib/salvor/root --tables
   salvor audit ls --root 's3://stores/orders?endpoint=http://127.0.0.1:7070' -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -47,14 +49,15 @@ func newAuditLsCommand(f *rootFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return listRows(cmd, f, log, from)
+			return listRows(cmd, f, log, from, tables)
 		},
 	}
 	cmd.Flags().Uint64Var(&from, "from", 0, "number of the first audit object to read")
+	cmd.Flags().BoolVar(&tables, "tables", false, "show each table's version before and after")
 	return cmd
 }
 
-func listRows(cmd *cobra.Command, f *rootFlags, log *audit.Log, from uint64) error {
+func listRows(cmd *cobra.Command, f *rootFlags, log *audit.Log, from uint64, tables bool) error {
 	out := cmd.OutOrStdout()
 	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	enc, damaged := json.NewEncoder(out), 0
@@ -76,6 +79,11 @@ func listRows(cmd *cobra.Command, f *rootFlags, log *audit.Log, from uint64) err
 		default:
 			fmt.Fprintf(tw, "%d\t%s\t%s\t%s\t%s\t%d\t%s\t%d\t%s\t%s\n", row.ID, row.Time.Format("2006-01-02T15:04:05.000Z07:00"),
 				row.Kind, row.Operation, row.Writer, row.ManifestVersion, row.PublishedBy, len(row.Tables), row.Reason, row.Actor)
+			for _, t := range row.Tables {
+				if tables {
+					fmt.Fprintf(tw, "\t%s\t%s -> %s\n", t.Table, orNone(t.From), orNone(t.To))
+				}
+			}
 		}
 	}
 	if err := tw.Flush(); err != nil {

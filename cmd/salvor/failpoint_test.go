@@ -18,7 +18,7 @@ import (
 
 // route is put together here, so that this file does not put it into the binary.
 func route(p failpoint.Point) string {
-	return strings.Join([]string{"", "failpoint", "v1", string(p)}, "/")
+	return strings.Join([]string{"", "failpoint", "v1", p.String()}, "/")
 }
 
 // An ordinary build cannot be parked: it has no route for it, and not the code.
@@ -107,7 +107,7 @@ func TestKilledAtEveryPointOfACheckpoint(t *testing.T) {
 	for _, point := range []failpoint.Point{
 		failpoint.WriterArmed, failpoint.WriterPartlyApplied, failpoint.WriterApplied, failpoint.WriterConfirmed, failpoint.WriterPublished,
 	} {
-		t.Run(string(point), func(t *testing.T) {
+		t.Run(point.String(), func(t *testing.T) {
 			dir := t.TempDir()
 			p := serveIn(t, binary, dir, "--checkpoint-interval", "1h")
 			p.must("/v1/transactions", `{"statements":[{"op":"put","table":"a","key":"k","row":{"v":1}},{"op":"put","table":"b","key":"k","row":{"v":1}}]}`)

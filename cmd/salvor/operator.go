@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
@@ -27,6 +29,9 @@ import (
 
 // leaseName elects the operator that acts.
 const leaseName = "operator.recovery.salvor.io"
+
+// renewDeadline is controller-runtime's default: requests about the Lease take no longer.
+const renewDeadline = 10 * time.Second
 
 // operatorFlags are the flags of salvor operator.
 type operatorFlags struct {
@@ -102,6 +107,13 @@ func (f *operatorFlags) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if f.elect {
+		lease, err := f.lease(cfg)
+		if err != nil {
+			return fmt.Errorf("set up the Lease: %w", err)
+		}
+		options.LeaderElectionResourceLockInterface, f.options.Leads = lease, controllers.Leading(lease, time.Now)
+	}
 	mgr, err := ctrl.NewManager(cfg, options)
 	if err != nil {
 		return fmt.Errorf("set up the manager: %w", err)
@@ -142,6 +154,25 @@ func (f *operatorFlags) manager(log logr.Logger) (ctrl.Options, error) {
 		o.Metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	return o, nil
+}
+
+// lease is what elects this process. Its identity is known here, so that a step that
+// destroys something can ask whether it still holds the Lease.
+func (f *operatorFlags) lease(cfg *rest.Config) (resourcelock.Interface, error) {
+	namespace := f.leaseNamespace
+	if namespace == "" {
+		raw, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+		if err != nil {
+			return nil, fmt.Errorf("this is no pod, so say in which namespace it is: --leader-election-namespace: %w", err)
+		}
+		namespace = strings.TrimSpace(string(raw))
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, namespace, leaseName,
+		resourcelock.ResourceLockConfig{Identity: host + "_" + newID()}, cfg, renewDeadline)
 }
 
 func (f *operatorFlags) config() (*rest.Config, error) {

@@ -6,10 +6,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"iter"
-	"sync"
-	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +19,8 @@ import (
 func newRecoverCommand() *cobra.Command {
 	f := &rootFlags{}
 	var endEpochs bool
+	var planHash, approver string
+	var limit int
 	cmd := &cobra.Command{
 		Use:   "recover",
 		Short: "Finish or close what crashed writers left pending in a root, without the operator",
@@ -30,22 +30,40 @@ and cleaned up. An operation whose writer has not been succeeded by another
 process is left alone, unless --end-epochs says that no writer runs: a live one
 would have to register again, and would lose nothing.
 
+What readers can see is undone only when --plan-hash names the plan that you have
+looked at (salvor plan --root); your name, --approver, stands in the audit trail.
+
 Exit codes: 0 nothing is left pending, 1 something is (see the reasons), 2 the
 root could not be worked on.`,
 		Example: `  salvor recover --root file:///var/lib/salvor/root --keys /etc/salvor/audit-keys
-  salvor recover --root file:///var/lib/salvor/root --keys /etc/salvor/audit-keys --end-epochs`,
+  salvor recover --root file:///var/lib/salvor/root --keys /etc/salvor/audit-keys --end-epochs
+  salvor recover --root file:///var/lib/salvor/root --keys /etc/salvor/audit-keys --limit 100`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return recoverRoot(cmd, f, recovery.RollForwardOnly{EndEpoch: endEpochs})
+			forward := recovery.RollForwardOnly{EndEpoch: endEpochs}
+			pass := recovery.Pass{Authority: forward, Limit: limit}
+			if planHash != "" {
+				if approver == "" {
+					return errors.New("--plan-hash undoes what readers can see: say who has looked at it, --approver")
+				}
+				pass.Authority = recovery.Exclusive{
+					Forward: forward, Policy: recovery.OnApproval, Approved: recovery.PlanHash(planHash), Approver: approver,
+					Check: func(context.Context) error { return nil }, // nobody elects here: the epoch decides
+				}
+			}
+			return recoverRoot(cmd, f, pass)
 		},
 	}
 	f.addTo(cmd)
 	f.addKeysTo(cmd)
 	cmd.Flags().BoolVar(&endEpochs, "end-epochs", false, "no writer of this store runs: end their epochs where needed")
+	cmd.Flags().StringVar(&planHash, "plan-hash", "", "undo the operation whose plan this is")
+	cmd.Flags().StringVar(&approver, "approver", "", "who has looked at the plan")
+	cmd.Flags().IntVar(&limit, "limit", 0, "recover at most so many operations (default: all)")
 	return cmd
 }
 
-func recoverRoot(cmd *cobra.Command, f *rootFlags, a recovery.Authority) error {
+func recoverRoot(cmd *cobra.Command, f *rootFlags, p recovery.Pass) error {
 	ctx := cmd.Context()
 	keys, err := f.keyring()
 	if err != nil {
@@ -64,9 +82,10 @@ func recoverRoot(cmd *cobra.Command, f *rootFlags, a recovery.Authority) error {
 	if err != nil {
 		return err
 	}
-	r := recovery.NewRecoverer(m, trail, recovery.RecovererOptions{Process: process, Actor: "salvor recover"})
-	pending := 0
-	for rep, err := range recoverAll(ctx, r, listed, a) {
+	r := recovery.NewRecoverer(m, trail, recovery.RecovererOptions{Process: process, Actor: "salvor recover", Formats: tableFormats(m.Bucket())})
+	reports, left := p.Go(ctx, r, listed)
+	pending := left
+	for rep, err := range reports {
 		if err != nil {
 			return err
 		}
@@ -77,6 +96,9 @@ func recoverRoot(cmd *cobra.Command, f *rootFlags, a recovery.Authority) error {
 			return err
 		}
 	}
+	if left > 0 && left == pending {
+		return bad("%s: %d of %d operations are left for another pass (--limit)", recovery.RollForwardRequired, left, len(listed))
+	}
 	if pending > 0 {
 		return bad("%d of %d operations are still pending", pending, len(listed))
 	}
@@ -86,55 +108,13 @@ func recoverRoot(cmd *cobra.Command, f *rootFlags, a recovery.Authority) error {
 	return nil
 }
 
-// atOnce is how many operations are recovered at a time: they share publications,
-// audit objects and reading, the more the more there are.
-const atOnce = 256
-
-// recoverAll yields a report of each listed operation, in the order of the list,
-// and stops at the first error.
-func recoverAll(ctx context.Context, r *recovery.Recoverer, listed []recovery.Listed, a recovery.Authority) iter.Seq2[recovery.Report, error] {
-	type result struct {
-		rep recovery.Report
-		err error
-	}
-	return func(yield func(recovery.Report, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		var all sync.WaitGroup
-		defer all.Wait()
-		defer cancel()
-		results := make([]chan result, len(listed))
-		for i := range results {
-			results[i] = make(chan result, 1)
-		}
-		var next atomic.Int64
-		for range min(atOnce, len(listed)) {
-			all.Go(func() {
-				for i := next.Add(1) - 1; i < int64(len(listed)) && ctx.Err() == nil; i = next.Add(1) - 1 {
-					rep, err := r.Recover(ctx, listed[i].Key, a)
-					results[i] <- result{rep, err}
-				}
-			})
-		}
-		for i := range results {
-			select {
-			case one := <-results[i]:
-				if !yield(one.rep, one.err) || one.err != nil {
-					return
-				}
-			case <-ctx.Done():
-				yield(recovery.Report{}, context.Cause(ctx))
-				return
-			}
-		}
-	}
-}
-
 func printReport(cmd *cobra.Command, f *rootFlags, rep recovery.Report) error {
 	out := cmd.OutOrStdout()
 	if f.output == "json" {
 		return json.NewEncoder(out).Encode(map[string]any{
 			"key": rep.Key, "operation": rep.Operation, "phase": rep.Phase, "decision": rep.Verdict.Decision.String(),
 			"reason": rep.Verdict.Reason, "message": rep.Verdict.Message, "complete": rep.Complete, "outcome": rep.Outcome,
+			"disposition": rep.Disposition(nil), "planHash": rep.PlanHash,
 		})
 	}
 	done := "pending"

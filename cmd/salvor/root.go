@@ -20,10 +20,12 @@ exactly once, and records it in a signed trail.`,
 		SilenceErrors: true,
 	}
 	cmd.AddCommand(
+		newApproveCommand(),
 		newAuditCommand(),
 		newConformanceCommand(),
 		newManifestCommand(),
 		newOperatorCommand(),
+		newPlanCommand(),
 		newRecoverCommand(),
 		newStoreCommand(),
 	)
