@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/salvor-io/salvor/audit"
@@ -14,6 +15,7 @@ import (
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/envelope"
 	"github.com/salvor-io/salvor/recovery"
+	"github.com/salvor-io/salvor/recovery/commitlog"
 )
 
 // Actor is a process with its work.
@@ -72,7 +74,9 @@ func (p *Process) recoverer(ctx context.Context) (*recovery.Recoverer, *manifest
 	if err != nil {
 		return nil, nil, err
 	}
-	return recovery.NewRecoverer(m, trail, recovery.RecovererOptions{Process: p.ID()}), m, nil
+	return recovery.NewRecoverer(m, trail, recovery.RecovererOptions{
+		Process: p.ID(), Now: p.Now, Sleep: p.Sleep, Formats: map[recovery.WriterKind]recovery.Format{recovery.KindForeign: p.log()},
+	}), m, nil
 }
 
 // Writes is a process of writer id that makes the wishes come true, one after the
@@ -116,11 +120,26 @@ func (p *Process) writer(ctx context.Context, id string) (*recovery.Writer, erro
 
 func (p *Process) register(ctx context.Context, wr *recovery.Writer) (err error) {
 	for range tries {
-		if err = wr.Register(ctx); err == nil || errors.Is(err, manifest.ErrSuperseded) || p.Dead() {
+		if err = wr.Register(ctx); err == nil {
+			p.registered(wr.Epoch())
+			return nil
+		}
+		if errors.Is(err, manifest.ErrSuperseded) || p.Dead() {
 			return err
 		}
 	}
 	return err
+}
+
+// registered checks what a process was told: its epoch stands in the line.
+func (p *Process) registered(e manifest.Epoch) {
+	if l := p.w.ledger; l != nil && !p.Dead() {
+		p.w.mu.Lock()
+		defer p.w.mu.Unlock()
+		if !l.given[e] {
+			l.breach("AnEpochIsTakenOnce", "%s was told that it has epoch %s, and no publication gives it", p.Name, e)
+		}
+	}
 }
 
 // wish commits, and again under a new id as long as it was told that it failed.
@@ -146,11 +165,31 @@ func (p *Process) wish(ctx context.Context, wr *recovery.Writer, w Wish) {
 				return
 			}
 		case errors.As(err, &required), errors.Is(err, ErrLost):
+			if required != nil {
+				p.waits(wr, required.Operation)
+			}
 			if p.Sleep(ctx, poll) != nil {
 				return
 			}
 		default:
 			return
+		}
+	}
+}
+
+// waits checks what a writer is told to wait for. Its own leftovers it removes, or says
+// that it cannot finish them: nobody else is going to.
+func (p *Process) waits(wr *recovery.Writer, op manifest.OperationID) {
+	if l := p.w.ledger; l != nil {
+		p.w.mu.Lock()
+		defer p.w.mu.Unlock()
+		o := l.ops[op]
+		switch {
+		case o.plan == nil || o.plan.Epoch.Process != p.ID() || slices.Contains(wr.Open(), op) || slices.Contains(wr.Abandoned(), op):
+		case o.outcome != "" && o.by.Process == p.ID():
+			l.breach("NobodyWaitsForHimself", "%s waits for %s, which it decided itself in %d", p.Name, op, o.version)
+		default:
+			l.breach("NobodyWaitsForHimself", "%s waits for %s, which is its own, and tells nobody that it has given it up", p.Name, op)
 		}
 	}
 }
@@ -163,12 +202,40 @@ func (p *Process) tell(op manifest.OperationID, what told, v manifest.Version) {
 	}
 }
 
+// log is the tables whose readers follow their head.
+func (p *Process) log() *commitlog.Log {
+	return commitlog.New(p.Bucket(), objstore.Patience{Bound: await, Now: p.Now, Sleep: p.Sleep})
+}
+
+// seen is a change of a table whose readers follow its head. Its writer knows the head:
+// it is asked past the scheduler.
+func (p *Process) seen(w Wish, c Content) recovery.Change {
+	change := recovery.Change{Table: manifest.TableID(c.Table)}
+	if head, err := commitlog.New(p.w.Disk, objstore.Patience{}).Read(always, change.Table); err == nil && head.Gone {
+		change.Head = head.Ref()
+	}
+	write := p.log().Write(c.Text)
+	change.Write = func(ctx context.Context, v recovery.TableVersion) (string, error) {
+		if l := p.w.ledger; l != nil {
+			p.w.mu.Lock()
+			l.intends(v.Operation, w.Name)
+			p.w.mu.Unlock()
+		}
+		return write(ctx, v)
+	}
+	return change
+}
+
 func (p *Process) operation(w Wish) recovery.Operation {
 	op := recovery.Operation{Kind: w.Kind}
 	if op.Kind == "" {
 		op.Kind = recovery.KindCheckpoint
 	}
 	for _, c := range w.Tables {
+		if recovery.TraitsOf(op.Kind).Visible {
+			op.Changes = append(op.Changes, p.seen(w, c))
+			continue
+		}
 		if c.Text == "" && !c.Fails {
 			op.Changes = append(op.Changes, recovery.Change{Table: manifest.TableID(c.Table), Drop: true})
 			continue

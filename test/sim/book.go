@@ -5,10 +5,12 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/objstore/mem"
 	"github.com/salvor-io/salvor/recovery"
+	"github.com/salvor-io/salvor/recovery/commitlog"
 )
 
 // publication enters manifest/<n> into the book, by the rules of
@@ -32,6 +34,12 @@ func (l *Ledger) publication(d *mem.Bucket, by, key string, body []byte) {
 			l.breach("TheHeadIsThere", "publication %d carries head %d, which is not in the trail", b.Number, b.Head.Number)
 		}
 	}
+	decides := func(e manifest.Entry) bool {
+		return slices.Contains([]manifest.Kind{manifest.KindPublish, manifest.KindAbandon, manifest.KindRollBack, manifest.KindRestore}, e.Kind)
+	}
+	if b.By.Role == manifest.RoleRecovery && slices.ContainsFunc(b.Entries, decides) && b.Head.Number < l.rows[by] {
+		l.breach("TheHeadKeepsUp", "publication %d by %s carries head %d, and its row %d is there: a tail that is cut off would not show", b.Number, by, b.Head.Number, l.rows[by])
+	}
 	for i := range b.Entries {
 		l.entry(d, &b.Entries[i], b)
 	}
@@ -44,13 +52,18 @@ func (l *Ledger) entry(d *mem.Bucket, e *manifest.Entry, b *manifest.Batch) {
 		if e.Epoch.Number != cur.Number+1 || e.Epoch.Process == "" {
 			l.breach("AnEpochIsTakenOnce", "publication %d registers %s as %s over %s", b.Number, e.Writer, e.Epoch, cur)
 		}
-		l.writers[e.Writer] = e.Epoch
+		if p := e.Epoch.Process; l.armed[p] && cur.Process != "" && cur.Process != p {
+			l.breach("WhoIsSupersededExits", "publication %d registers %s as %s again, over %s: they would take turns for ever", b.Number, e.Writer, p, cur.Process)
+		}
+		l.writers[e.Writer], l.given[e.Epoch] = e.Epoch, true
 	case manifest.KindFence:
 		if cur == e.Epoch { // it ends the epoch that it names, and no other
 			l.writers[e.Writer] = manifest.Epoch{Number: cur.Number + 1}
 		}
-	case manifest.KindPublish, manifest.KindAbandon:
+	case manifest.KindPublish, manifest.KindAbandon, manifest.KindRollBack:
 		l.decision(d, e, b)
+	case manifest.KindRestore:
+		l.restored(d, e, b)
 	case manifest.KindLock, manifest.KindExtend, manifest.KindRelease, manifest.KindExpire:
 		l.lockEntry(e, b)
 	case manifest.KindAnnounce:
@@ -90,6 +103,10 @@ func (l *Ledger) decision(d *mem.Bucket, e *manifest.Entry, b *manifest.Batch) {
 		l.breach("IntentBeforeEffect", "publication %d decides %s, which was never armed", b.Number, e.Operation)
 	case e.Kind == manifest.KindPublish:
 		l.visible(d, e, b, o.plan, o.confirmed)
+	case e.Kind == manifest.KindRollBack:
+		l.exclusive(e, b)
+	case recovery.TraitsOf(o.plan.Kind).Visible && l.applied(d, o):
+		l.breach("WhatReadersSeeIsNotAbandoned", "publication %d abandons %s, of which readers see something", b.Number, e.Operation)
 	}
 }
 
@@ -116,7 +133,7 @@ func (l *Ledger) visible(d *mem.Bucket, e *manifest.Entry, b *manifest.Batch, pl
 			continue
 		}
 		l.tables[c.Table] = *c.To
-		key := manifest.TableKey(c.Table, c.To.Number, c.To.Operation)
+		key := l.object(c.Table, c.To.Ref)
 		if v, err := d.Get(always, key); err != nil || digestOf(v) != c.To.Digest {
 			l.breach("EffectBeforePublication", "publication %d names %s, which is not there as it says (%v)", b.Number, short(key), err)
 		}
@@ -131,6 +148,14 @@ func planned(s *recovery.Sidecar, c manifest.Change) bool {
 		}
 	}
 	return false
+}
+
+// object is the name of a version.
+func (l *Ledger) object(t manifest.TableID, r manifest.Ref) string {
+	if l.seen[t] {
+		return commitlog.Key(t, r.Number)
+	}
+	return manifest.TableKey(t, r.Number, r.Operation)
 }
 
 func (l *Ledger) lockEntry(e *manifest.Entry, b *manifest.Batch) {

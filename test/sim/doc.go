@@ -65,6 +65,7 @@
 //	go test ./test/sim -run '^TestExplore' -v
 //	SALVOR_PROVE=1 go test ./test/sim -run '^TestExplore' -v -timeout 30m
 //
-// What the product does not do yet is not explored: roll-backs, with their plans
-// and a recoverer whose epoch is over. See [Scenarios].
+// What each scenario is about, and who takes part: [Scenarios]. Those whose tables
+// readers see before the manifest names them have recoverers that undo, each under
+// its own epoch (undo.go); one that slept wakes when another has taken over.
 package sim

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"testing"
 	"time"
+
+	"github.com/salvor-io/salvor/recovery"
 )
 
 // Bounds is how much of the whole is done.
@@ -94,7 +96,7 @@ func Explore(t *testing.T, s Scenario, b Bounds) *Explorer {
 
 func newExplorer(t *testing.T, s Scenario, b Bounds) *Explorer {
 	x := &Explorer{t: t, scenario: s, bounds: b, clock: &clock{t: epoch}, reached: map[Digest]bool{}, finished: map[Digest]bool{}, Totals: Totals{Seen: map[Digest]bool{}}}
-	x.origin = origin(t, x.clock, s.History)
+	x.origin = origin(t, x.clock, s.History, s.Visible)
 	return x
 }
 
@@ -193,7 +195,7 @@ func (x *Explorer) reach(s *State) {
 	x.reached[d] = true
 	s.now = epoch.Add(200 * time.Hour) // locks are over, history is old
 	x.finish(s)
-	first := []Actor{Recovers("R8", dead)}
+	first := rivals(x.scenario.Visible)[:1]
 	if len(s.late) > 0 {
 		for _, end := range x.orders(s, Leg{Name: "recovery"}, first, x.bounds.RivalOrders, true) {
 			x.sample(end)
@@ -220,13 +222,20 @@ func (x *Explorer) reach(s *State) {
 		}
 	}
 	if x.scenario.Rivals && x.share(d, x.bounds.RivalShare) {
-		for _, end := range x.orders(s, Leg{Name: "rivals"}, rivals, x.bounds.RivalOrders, true) {
+		for _, end := range x.orders(s, Leg{Name: "rivals"}, rivals(x.scenario.Visible), x.bounds.RivalOrders, true) {
 			x.sample(end)
 		}
 	}
 }
 
-var rivals = []Actor{Recovers("R8", dead), Recovers("R9", dead)}
+// rivals are two recoverers, who may undo where there is something to undo.
+func rivals(visible bool) []Actor {
+	var a recovery.Authority = dead
+	if visible {
+		a = undoing
+	}
+	return []Actor{Recovers("R8", a), Recovers("R9", a)}
+}
 
 func (x *Explorer) share(d Digest, of int) bool { return int(d[0])%of == 0 }
 
@@ -251,7 +260,7 @@ func (x *Explorer) finish(s *State) {
 	x.finished[d] = true
 	x.States++
 	x.Seen[distinct(s.disk, s.ledger.promises()+s.waits())] = true
-	s.now = epoch.Add(200 * time.Hour)
+	s.now = epoch.Add(210 * time.Hour) // the locks of recoverers that died are over
 	third := x.share(d, x.bounds.Third) && s.leg.Name != "do"
 	writes := 0
 	res := x.run(s, Leg{Name: "end"}, []Actor{theEnd(func(p *Process) { writes = p.writes })}, &script{}, third)

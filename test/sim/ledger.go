@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/salvor-io/salvor/manifest"
@@ -15,6 +16,7 @@ import (
 	"github.com/salvor-io/salvor/objstore/envelope"
 	"github.com/salvor-io/salvor/objstore/mem"
 	"github.com/salvor-io/salvor/recovery"
+	"github.com/salvor-io/salvor/recovery/commitlog"
 )
 
 // Ledger watches a bucket. It keeps its own book of the store, made from the
@@ -34,6 +36,14 @@ type Ledger struct {
 	announced, low manifest.Version
 	head           manifest.ChainHead
 	ops            map[manifest.OperationID]operation
+	// seen are the tables whose readers follow their head.
+	seen map[manifest.TableID]bool
+	// armed are processes that have had an epoch, and know it; rows the newest row of
+	// whose sidecar a recoverer has deleted.
+	armed map[manifest.ProcessID]bool
+	// given are the epochs that the line has given.
+	given map[manifest.Epoch]bool
+	rows  map[string]uint64
 }
 
 // Breach is a law that was broken.
@@ -53,6 +63,8 @@ type operation struct {
 	confirmed bool
 	outcome   manifest.Kind
 	version   manifest.Version
+	restored  manifest.Version // the end of its roll-back
+	undone    int              // tables that the end names
 	by        manifest.Publisher
 	told      told
 }
@@ -71,13 +83,18 @@ func newLedger() *Ledger {
 		tables:  map[manifest.TableID]manifest.Pin{},
 		writers: map[manifest.WriterID]manifest.Epoch{},
 		ops:     map[manifest.OperationID]operation{},
+		seen:    map[manifest.TableID]bool{},
+		armed:   map[manifest.ProcessID]bool{},
+		given:   map[manifest.Epoch]bool{},
+		rows:    map[string]uint64{},
 	}
 }
 
 func (l *Ledger) clone() *Ledger {
 	c := *l
 	c.Breaches = slices.Clone(l.Breaches)
-	c.tables, c.writers, c.ops = maps.Clone(l.tables), maps.Clone(l.writers), maps.Clone(l.ops)
+	c.tables, c.writers, c.ops, c.seen = maps.Clone(l.tables), maps.Clone(l.writers), maps.Clone(l.ops), maps.Clone(l.seen)
+	c.armed, c.rows, c.given = maps.Clone(l.armed), maps.Clone(l.rows), maps.Clone(l.given)
 	if l.lock != nil {
 		lock := *l.lock
 		c.lock = &lock
@@ -132,6 +149,8 @@ func (l *Ledger) created(d *mem.Bucket, by, key string, body []byte) {
 	switch {
 	case strings.HasPrefix(key, recovery.Prefix):
 		l.intent(d, by, key, body)
+	case strings.HasPrefix(key, commitlog.Prefix):
+		l.commit(d, by, key, body)
 	case strings.HasPrefix(key, manifest.TablePrefix):
 		if _, op, ok := manifest.VersionKey(key); ok && l.ops[op].plan == nil {
 			l.breach("IntentBeforeEffect", "%s created %s before anything announced it", by, short(key))
@@ -153,8 +172,9 @@ func (l *Ledger) intent(d *mem.Bucket, by, key string, body []byte) {
 		o.confirmed = true
 		l.ops[manifest.OperationID(op)] = o
 		for _, t := range o.plan.Tables {
-			if !t.Drop && o.outcome == "" && !there(d, t.Object(o.plan.Operation)) {
-				l.breach("EffectBeforeConfirmation", "%s confirmed %s, and %s is not there", by, op, short(t.Object(o.plan.Operation)))
+			key := l.object(t.Table, manifest.Ref{Number: t.Number, Operation: o.plan.Operation})
+			if !t.Drop && o.outcome == "" && !there(d, key) {
+				l.breach("EffectBeforeConfirmation", "%s confirmed %s, and %s is not there", by, op, short(key))
 			}
 		}
 		return
@@ -168,7 +188,7 @@ func (l *Ledger) intent(d *mem.Bucket, by, key string, body []byte) {
 		l.breach("AnIdIsArmedOnce", "%s armed %s again, as another attempt", by, s.Operation)
 	}
 	o.plan = s
-	l.ops[s.Operation] = o
+	l.ops[s.Operation], l.armed[s.Epoch.Process] = o, true
 }
 
 // deleted is called behind the deletion of an object that was there.
@@ -180,11 +200,14 @@ func (l *Ledger) deleted(d *mem.Bucket, by, key string) {
 		switch {
 		case o.outcome == "" && o.plan != nil && o.plan.Base >= l.low:
 			l.breach("OutcomeBeforeCleanUp", "%s deleted the intent of %s, which nobody decided", by, op)
+		case o.outcome == manifest.KindRollBack && o.restored == 0:
+			l.breach("RestoredBeforeCleanUp", "%s deleted the intent of %s, whose roll-back has not ended", by, op)
 		case o.outcome == "" && o.plan != nil && (o.confirmed || l.applied(d, o)):
 			l.breach("OnlyWhatDidNothingIsDiscarded", "%s discarded %s, which has effects", by, op)
-		case o.outcome != "" && o.by.Role == manifest.RoleRecovery && !recorded(d, op):
+		case o.outcome != "" && o.by.Role == manifest.RoleRecovery && recorded(d, op) == 0:
 			l.breach("AuditBeforeCleanUp", "%s deleted the intent of %s, which recovery decided, before there was a row", by, op)
 		}
+		l.rows[by] = max(l.rows[by], recorded(d, op))
 	case strings.HasPrefix(key, manifest.TablePrefix):
 		version, op, _ := manifest.VersionKey(key)
 		for t, pin := range l.tables {
@@ -211,6 +234,9 @@ func (l *Ledger) deleted(d *mem.Bucket, by, key string) {
 // applied reports whether an effect of o is there.
 func (l *Ledger) applied(d *mem.Bucket, o operation) bool {
 	for _, t := range o.plan.Tables {
+		if l.seen[t.Table] && author(d, commitlog.Key(t.Table, t.Number)) == o.plan.Operation {
+			return true
+		}
 		if !t.Drop && there(d, t.Object(o.plan.Operation)) {
 			return true
 		}
@@ -218,14 +244,15 @@ func (l *Ledger) applied(d *mem.Bucket, o operation) bool {
 	return false
 }
 
-// recorded reports whether the trail has a row of op.
-func recorded(d *mem.Bucket, op manifest.OperationID) bool {
+// recorded is the number of the row that the trail has of op; zero when it has none.
+func recorded(d *mem.Bucket, op manifest.OperationID) uint64 {
 	for e, err := range d.List(always, "audit/", "") {
 		if o, gone := d.Get(always, e.Key); err == nil && gone == nil && bytes.Contains(o.Body, []byte(`"operation":"`+string(op)+`"`)) {
-			return true
+			n, _ := strconv.ParseUint(e.Key[strings.LastIndexByte(e.Key, '/')+1:], 10, 64)
+			return n
 		}
 	}
-	return false
+	return 0
 }
 
 func boundary(d *mem.Bucket) string {

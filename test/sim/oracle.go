@@ -34,7 +34,8 @@ func (j *judge) finish(ctx context.Context, recovered func()) {
 	j.secondPassAddsNothing(ctx)
 	for _, look := range []func(context.Context){
 		j.manifestEqualsWhatWasDecided, j.acknowledgedIsNeverLost, j.nobodyIsToldSomethingFalse, j.noWishIsGrantedTwice,
-		j.oneAuditRow, j.nothingIsLeftOver, j.theStoreGoesOn, j.aCollectionLeavesNoOrphan, j.manifestEqualsWhatWasDecided, j.acknowledgedIsNeverLost,
+		j.readersSeeWhatIsNamed, j.oneAuditRow, j.nothingIsLeftOver, j.theStoreGoesOn, j.theSeenGoOn, j.aCollectionLeavesNoOrphan,
+		j.manifestEqualsWhatWasDecided, j.readersSeeWhatIsNamed, j.acknowledgedIsNeverLost,
 	} {
 		look(ctx)
 	}
@@ -49,7 +50,7 @@ func (j *judge) everyRunCanFinish(ctx context.Context) bool {
 			break
 		}
 		var left int
-		if left, err = j.p.pass(ctx, r, recovery.RollForwardOnly{EndEpoch: true}); err == nil && left == 0 {
+		if left, err = j.p.pass(ctx, r, undoing); err == nil && left == 0 {
 			_, err = m.Latest(ctx)
 			break
 		}
@@ -64,7 +65,7 @@ func (j *judge) secondPassAddsNothing(ctx context.Context) {
 	before := j.p.writes
 	r, _, err := j.p.recoverer(ctx)
 	if err == nil {
-		_, err = j.p.pass(ctx, r, recovery.RollForwardOnly{EndEpoch: true})
+		_, err = j.p.pass(ctx, r, undoing)
 	}
 	if n := j.p.writes - before; n != 0 || err != nil {
 		j.l.breach("ASecondPassAddsNothing", "it wrote %d times (%v)", n, err)
@@ -88,7 +89,7 @@ func (j *judge) manifestEqualsWhatWasDecided(ctx context.Context) {
 	}
 	for _, t := range slices.Sorted(maps.Keys(st.Tables)) { // and can read it
 		pin := st.Tables[t]
-		key := manifest.TableKey(t, pin.Number, pin.Operation)
+		key := j.l.object(t, pin.Ref)
 		if o, err := j.p.Bucket().Get(ctx, key); err != nil || digestOf(o) != pin.Digest {
 			j.l.breach("AReaderFindsWhatIsNamed", "%s: %v", short(key), err)
 		}
@@ -154,12 +155,12 @@ func (j *judge) oneAuditRow(ctx context.Context) {
 		if o.by.Role == manifest.RoleRecovery {
 			by = audit.ByRecovery
 		}
-		tables := 0
+		tables, version := o.undone, max(o.version, o.restored)
 		if o.plan != nil && want == audit.RolledForward {
 			tables = len(o.plan.Tables)
 		}
-		if row.Kind != want || row.ManifestVersion != uint64(o.version) || row.PublishedBy != by || len(row.Tables) != tables {
-			j.l.breach("TheRowCopiesTheEntry", "row %+v, decided is %s in %d by %s", row, o.outcome, o.version, o.by.Role)
+		if row.Kind != want || row.ManifestVersion != uint64(version) || row.PublishedBy != by || len(row.Tables) != tables {
+			j.l.breach("TheRowCopiesTheEntry", "row %+v, decided is %s in %d by %s", row, o.outcome, version, o.by.Role)
 		}
 	}
 	for id, o := range j.ops() {

@@ -14,7 +14,7 @@ import (
 
 // Recovers is a recoverer that looks at everything that is listed, as often as it
 // takes and at most a few times. Process, if set, is whose epochs it may end.
-func Recovers(name string, a recovery.RollForwardOnly) Actor {
+func Recovers(name string, a recovery.Authority) Actor {
 	return Actor{name, func(ctx context.Context, p *Process) {
 		r, _, err := p.recoverer(ctx)
 		for pass := 0; err == nil && pass < tries; pass++ {
@@ -41,13 +41,27 @@ func (p *Process) pass(ctx context.Context, r *recovery.Recoverer, a recovery.Au
 		if err = errors.Join(err, e); e == nil && !rep.Complete {
 			left++
 		}
-		if l := p.w.ledger; l != nil && rep.Verdict.Decision == recovery.Refuse { // nothing here is damaged
-			p.w.mu.Lock()
-			l.breach("NothingSoundIsRefused", "%s refuses %s: %s", p.Name, rep.Operation, rep.Verdict.Message)
-			p.w.mu.Unlock()
-		}
+		p.reported(rep)
 	}
 	return left, err
+}
+
+// reported checks what a recoverer says of an operation. Nothing here is damaged.
+func (p *Process) reported(rep recovery.Report) {
+	l := p.w.ledger
+	if l == nil {
+		return
+	}
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	switch v := rep.Verdict; {
+	case v.Decision == recovery.Refuse:
+		l.breach("NothingSoundIsRefused", "%s refuses %s: %s", p.Name, rep.Operation, v.Message)
+	case v.Decision == recovery.RollBack && !recovery.TraitsOf(rep.Sidecar.Kind).Visible:
+		l.breach("WhatNobodySawNeedsNobody", "%s would undo %s, of which nobody can see anything: %s", p.Name, rep.Operation, v.Message)
+	case v.Reason == recovery.ReasonFrozen && l.lock != nil && l.lock.Mode == manifest.Draining && rep.Sidecar.Base < l.lock.Version && !recovery.TraitsOf(rep.Sidecar.Kind).Visible:
+		l.breach("ADrainWaitsForNobodyThatWaits", "%s leaves %s (base %d) while %s drains since %d, and the drain waits for it", p.Name, rep.Operation, rep.Sidecar.Base, l.lock.Owner, l.lock.Version)
+	}
 }
 
 // Collects is a collector that keeps as little as it may.
@@ -72,6 +86,29 @@ func Trims(name string) Actor {
 		if r, _, err := p.recoverer(ctx); err == nil {
 			_ = r.Trim(ctx, 0)
 		}
+	}}
+}
+
+// Drains is a maintenance that waits until everything that began before its lock is
+// finished, and then thaws the store.
+func Drains(name string) Actor {
+	return Actor{name, func(ctx context.Context, p *Process) {
+		s, err := p.manifest(ctx)
+		if err != nil {
+			return
+		}
+		by := manifest.Publisher{Role: manifest.RoleOperator, Process: p.ID()}
+		lock := manifest.Lock{Owner: name, Reason: "maintenance", Mode: manifest.Draining, Since: p.Now(), Until: p.Now().Add(2 * time.Hour)}
+		if _, err := s.Lock(ctx, by, lock); err != nil {
+			return
+		}
+		for range tries {
+			listed, err := recovery.List(ctx, p.Bucket())
+			if err == nil && len(listed) == 0 || p.Sleep(ctx, poll) != nil {
+				break
+			}
+		}
+		_, _ = s.Release(ctx, by, name)
 	}}
 }
 

@@ -36,7 +36,7 @@ func Replay(t *testing.T, path string) (story string, breaches []Breach, err err
 			continue
 		}
 		clk := &clock{t: epoch}
-		at := origin(t, clk, s.History)
+		at := origin(t, clk, s.History, s.Visible)
 		for _, text := range parts[1:] {
 			leg, err := ParseLeg(text)
 			if err != nil {
@@ -68,7 +68,7 @@ func Replay(t *testing.T, path string) (story string, breaches []Breach, err err
 func replayLeg(t *testing.T, clk *clock, s Scenario, at *State, leg Leg) result {
 	t.Helper()
 	actors := map[string][]Actor{
-		"do": s.Actors, "recovery": {Recovers("R8", dead)}, "rivals": rivals,
+		"do": s.Actors, "recovery": rivals(s.Visible)[:1], "rivals": rivals(s.Visible),
 		"end": {theEnd(func(*Process) {})}, "end2": {{"E2", theEnd(func(*Process) {}).Work}},
 	}[leg.Name]
 	return run(t, clk, at, leg, actors, &script{order: leg.Order}, leg.Stop > 0)

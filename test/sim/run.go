@@ -130,8 +130,9 @@ func (w *World) onTheWay() (late []*request) {
 	return late
 }
 
-// origin is a root with some history: writer w has tables a and b, and z, which nobody touches.
-func origin(t *testing.T, clk *clock, history int) *State {
+// origin is a root with some history: writer w has tables a and b, and z, which nobody
+// touches; x and y too, if readers are to see some.
+func origin(t *testing.T, clk *clock, history int, visible bool) *State {
 	t.Helper()
 	clk.set(epoch)
 	d := mem.New(mem.Options{Now: clk.now})
@@ -141,6 +142,9 @@ func origin(t *testing.T, clk *clock, history int) *State {
 	var past []Wish
 	for i := range history {
 		past = append(past, wish(fmt.Sprintf("past-%d", i), []string{"a", "b", "z"}[:max(2, 3-i)]...))
+	}
+	if visible {
+		past = append(past, seen("past-seen", "x", "y"))
 	}
 	res := run(t, clk, &State{disk: d, ledger: newLedger(), now: epoch}, Leg{Name: "past"}, []Actor{Writes("SEED", "w", past...)}, &script{}, false)
 	res.end.from, res.end.now = nil, epoch.Add(10*time.Hour)

@@ -5,6 +5,7 @@ package sim
 
 import (
 	"context"
+	"time"
 
 	"github.com/salvor-io/salvor/recovery"
 )
@@ -18,9 +19,14 @@ type Scenario struct {
 	History int
 	// Rivals: two recoverers work on every state in which its writers may have died.
 	Rivals bool
+	// Visible: there are tables x and y too, whose readers follow their head.
+	Visible bool
 }
 
 var dead = recovery.RollForwardOnly{EndEpoch: true}
+
+// undoing is all authority that there is, without asking anybody.
+var undoing = recovery.Exclusive{Forward: dead, Check: func(context.Context) error { return nil }, Policy: recovery.Automatic}
 
 // inTurn is one process that does one thing after the other.
 func inTurn(name string, actors ...Actor) Actor {
@@ -31,10 +37,18 @@ func inTurn(name string, actors ...Actor) Actor {
 	}}
 }
 
-// Scenarios are the ones that the explorer knows. Not among them, because the
-// product does not do it yet: a roll-back with its plan, restores and stale
-// recoverer (Decide answers RollBack, and nothing carries it out). They are added here
-// with it: the rest of the explorer does not change.
+func sleeps(d time.Duration) Actor {
+	return Actor{Work: func(ctx context.Context, p *Process) { _ = p.Sleep(ctx, d) }}
+}
+
+// seen is a wish of which readers see every step.
+func seen(name string, tables ...string) Wish {
+	w := wish(name, tables...)
+	w.Kind = recovery.KindForeign
+	return w
+}
+
+// Scenarios are the ones that the explorer knows.
 func Scenarios() []Scenario {
 	three := Wish{Name: "three", Tables: []Content{{Table: "a", Text: "new"}, {Table: "b", Text: "new"}, {Table: "c", Text: "new"}}}
 	tombstone := Wish{Name: "tombstone", Tables: []Content{{Table: "a", Text: "new"}, {Table: "b"}, {Table: "c", Text: "new"}}}
@@ -62,11 +76,21 @@ func Scenarios() []Scenario {
 		{Name: "two in a row, fenced by mistake", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a"), wish("two", "a")), Recovers("R1", dead)}},
 		{Name: "a freeze inside", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Freezes("M1")}},
 		{Name: "a freeze and a recovery inside", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Freezes("M1"), Recovers("R1", dead)}},
+		{Name: "a drain that waits, and a recovery", History: 1, Actors: []Actor{Drains("M1"), Writes("W1", "w", wish("one", "a")), Recovers("R1", dead)}},
+		{Name: "a registration beside a collection", History: 1, Actors: []Actor{
+			Writes("W2", "w", wish("two", "a")),
+			inTurn("V1", Writes("V1", "v", wish("v-one", "b"), wish("v-two", "b"), wish("v-three", "b")), sleeps(3*time.Hour), Collects("V1"), Writes("V1", "v", wish("v-four", "b"))),
+		}},
 		{Name: "a collection inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1")}},
 		{Name: "two collections inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1"), Collects("C2")}},
 		{Name: "a collection and a recovery inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1"), Recovers("R1", dead)}},
 		{Name: "a trim behind a publication", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), inTurn("T1", Writes("T1", "v", wish("two", "b")), Trims("T1"))}},
 		{Name: "a trim beside two writers", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("V1", "v", wish("two", "b")), Trims("T1")}},
+		{Name: "readers see one table", History: 1, Visible: true, Rivals: true, Actors: []Actor{Writes("W1", "w", seen("one", "x"))}},
+		{Name: "readers see three tables, one of them new", History: 1, Visible: true, Rivals: true, Actors: []Actor{Writes("W1", "w", seen("one", "x", "y", "q"))}},
+		{Name: "undone by mistake", History: 1, Visible: true, Actors: []Actor{Writes("W1", "w", seen("one", "x")), Recovers("R1", undoing)}},
+		{Name: "two tables undone by mistake", History: 1, Visible: true, Actors: []Actor{Writes("W1", "w", seen("one", "x", "y")), Recovers("R1", undoing)}},
+		{Name: "undone beside another writer", History: 1, Visible: true, Actors: []Actor{Writes("W1", "w", seen("one", "x")), Writes("V1", "v", seen("two", "x")), Recovers("R1", undoing)}},
 		{Name: "a trim and a recovery inside", History: 3, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Trims("T1"), Recovers("R1", dead)}},
 	}
 }

@@ -35,7 +35,7 @@ type Simulated struct {
 func NewSimulator(t *testing.T) *Simulator {
 	t.Helper()
 	clk := &clock{t: epoch}
-	return &Simulator{t: t, clock: clk, origin: origin(t, clk, 4)}
+	return &Simulator{t: t, clock: clk, origin: origin(t, clk, 4, true)}
 }
 
 // Seed runs one seed: writers under two ids and their successors, recoverers that
@@ -120,6 +120,15 @@ func cast(rng *rand.Rand) (actors []Actor) {
 	}
 	if rng.IntN(3) == 0 {
 		add(Trims("T1"))
+	}
+	if rng.IntN(2) == 0 { // tables whose readers follow their head, and who may undo
+		for n := range 1 + rng.IntN(2) {
+			name := fmt.Sprintf("S%d", n+1)
+			add(Writes(name, "s", seen(name+"-1", []string{"x", "y", "q"}[:1+rng.IntN(3)]...), seen(name+"-2", "y")))
+		}
+		for n := range 1 + rng.IntN(2) {
+			add(Recovers(fmt.Sprintf("U%d", n+1), undoing))
+		}
 	}
 	return actors
 }
