@@ -38,11 +38,12 @@ func main() {
 		parallel = flag.Int("parallel", 2, "copies of the tree")
 		root     = flag.String("root", ".", "root of the module")
 		list     = flag.Bool("list", false, "print the mutants and run none")
+		unseen   = flag.Bool("unseen", false, "run the library's tests too on bugs that are said to fall to test/sim only")
 	)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ok, err := run(ctx, *root, teeth.Selection{Name: *name, Sample: *sample}, *rows, *parallel, *list)
+	ok, err := run(ctx, *root, teeth.Selection{Name: *name, Sample: *sample}, *rows, *parallel, *list, *unseen)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "teeth:", err)
 		os.Exit(2)
@@ -52,7 +53,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, root string, s teeth.Selection, rows string, parallel int, list bool) (ok bool, err error) {
+func run(ctx context.Context, root string, s teeth.Selection, rows string, parallel int, list, unseen bool) (ok bool, err error) {
 	if root, err = filepath.Abs(root); err != nil {
 		return false, err
 	}
@@ -81,7 +82,11 @@ func run(ctx context.Context, root string, s teeth.Selection, rows string, paral
 	if list {
 		for _, m := range chosen {
 			fmt.Printf("%s (rows %s)\n    %s\n", m.Name, numbers(m.Rows), m.Story)
+			if m.Replays != "" {
+				fmt.Printf("    like %s\n", m.Replays)
+			}
 		}
+		fmt.Printf("\n%s", teeth.CensusOf(chosen))
 		return len(broken) == 0, nil
 	}
 	p := progress{began: time.Now(), all: len(chosen), newest: newest}
@@ -100,10 +105,15 @@ func run(ctx context.Context, root string, s teeth.Selection, rows string, paral
 	for _, m := range chosen {
 		byName[m.Name] = m
 	}
+	library := ""
+	if unseen {
+		library = teeth.Library
+	}
 	if len(chosen) > 0 {
 		_, err = teeth.Run(ctx, teeth.Options{
 			Root: root, Work: filepath.Join(root, ".cache", "teeth"), Journal: journal, Parallel: parallel,
 			Measure: []string{self, measure},
+			Library: library,
 			Report:  func(r teeth.Record) { p.done++; p.print(r, byName[r.Name].Rows) },
 			Notice:  func(text string) { fmt.Printf("%s %s\n", p.clock(), text) },
 		}, chosen)

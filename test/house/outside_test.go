@@ -47,6 +47,7 @@ var allowed = map[string]string{
 	"objstore/s3/options.go: os.Getenv":         "AWS_CA_BUNDLE, which people set for every S3 tool; the default of Options.CA",
 	"objstore/s3/options.go: rand.Float64":      "the default of Options.Jitter",
 	"objstore/s3/webidentity.go: time.Now":      "how long credentials last, which the SDK compares with its own clock",
+	"recovery/recoverer.go: time.Now":           "the default of RecovererOptions.Now",
 	"recovery/writer.go: time.Now":              "the default of WriterOptions.Now",
 	"store/store.go: time.Now":                  "the default of Options.Now",
 	"store/store.go: time.After":                "the default of Options.After",

@@ -32,6 +32,12 @@
 //	                       sample of "make test" (default: test)
 //	Timeout: ok            the bug may show as a hang
 //	Says: <regexp>         what the failing test has to print, where it may fail for a wrong reason
+//	Group: lost answer     it is a bug of the protocol, of this part of it (see [Groups]):
+//	                       it has to be found within 60 CPU-seconds
+//	Unseen: yes            the tests of the library pass with it: it falls to test/sim only
+//	                       (shown by "make prove", which runs them: teeth -unseen)
+//	Closes: H3, N5         holes of the protocol's drafts that the bug opens again (see [Holes])
+//	Replays: lance #7722   the published bug of another system that it is one like
 //	Setup: make image      run in the copy before the tests, patched, and after it was restored;
 //	                       such mutants run alone
 //

@@ -34,6 +34,14 @@ type Mutant struct {
 	// Says, if not nil, must match what the failing tests print.
 	Says  *regexp.Regexp
 	Story string
+	// Group of a bug of the protocol; empty: it is of another sort.
+	Group Group
+	// Unseen: the tests of the Library pass with the bug in it.
+	Unseen bool
+	// Closes are the holes of the protocol's drafts that it opens again: see Holes.
+	Closes []string
+	// Replays names the published bug of another system that this is one like.
+	Replays string
 	// Touches lists the files that the patch changes.
 	Touches []string
 	// File is the patch, relative to the module's root.
@@ -49,6 +57,8 @@ type Command struct {
 	Env      string
 	Race     bool
 	Setup    string
+	// Cached: a result of earlier counts as long as nothing that it depends on changed.
+	Cached bool
 	// Full: as in "make prove"; of mutants of that tier.
 	Full bool
 }
@@ -105,6 +115,9 @@ func Parse(name, text string) (Mutant, error) {
 			return Mutant{}, fmt.Errorf("the header has no %s", key)
 		}
 	}
+	if m.Group == "" && (m.Unseen || m.Replays != "" || m.Closes != nil) {
+		return Mutant{}, fmt.Errorf("Unseen, Closes and Replays are for bugs of the protocol: say which Group")
+	}
 	m.Command.Full = m.Tier == contract.TierProve
 	return m, m.setTouches(diff)
 }
@@ -147,6 +160,14 @@ func (m *Mutant) set(key, value string) (err error) {
 		m.Command.Setup = value
 	case "Timeout":
 		m.TimeoutOK, err = yes(value, "ok")
+	case "Group":
+		m.Group, err = parseGroup(value)
+	case "Unseen":
+		m.Unseen, err = yes(value, "yes")
+	case "Closes":
+		m.Closes, err = parseHoles(value)
+	case "Replays":
+		m.Replays = value
 	case "Says":
 		m.Says, err = regexp.Compile(value)
 	case "Story":

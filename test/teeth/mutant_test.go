@@ -42,21 +42,33 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestParseABugOfTheProtocol(t *testing.T) {
+	m, err := teeth.Parse("name", header+"Group: lost answer\nUnseen: yes\nReplays: lance #7722\nCloses: H6, N7\n"+diff)
+	if err != nil || !slices.Equal(m.Closes, []string{"H6", "N7"}) || m.Group != "lost answer" || !m.Unseen || m.Replays != "lance #7722" {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for name, text := range map[string]string{
-		"no diff":              header,
-		"no rows":              strings.Replace(header, "Rows: 66, 71\n", "", 1) + diff,
-		"no story":             strings.Replace(header, "Story: something breaks.\n", "", 1) + diff,
-		"a row that is none":   strings.Replace(header, "71", "710", 1) + diff,
-		"a key that is none":   header + "Colour: red\n" + diff,
-		"a key twice":          header + "Rows: 5\n" + diff,
-		"another timeout":      header + "Timeout: 10s\n" + diff,
-		"another tier":         header + "Tier: often\n" + diff,
-		"a bad expression":     header + "Says: (\n" + diff,
-		"a foreign package":    strings.Replace(header, "./recovery", "fmt", 1) + diff,
-		"a patch of a test":    header + strings.ReplaceAll(diff, "a.go", "a_test.go"),
-		"a patch of test data": header + strings.ReplaceAll(diff, "recovery/a.go", "recovery/testdata/a.go"),
-		"a patch of elsewhere": header + strings.ReplaceAll(diff, "recovery/a.go", "../a.go"),
+		"no diff":               header,
+		"no rows":               strings.Replace(header, "Rows: 66, 71\n", "", 1) + diff,
+		"no story":              strings.Replace(header, "Story: something breaks.\n", "", 1) + diff,
+		"a row that is none":    strings.Replace(header, "71", "710", 1) + diff,
+		"a group that is none":  header + "Group: luck\n" + diff,
+		"unseen, of no group":   header + "Unseen: yes\n" + diff,
+		"a hole of no group":    header + "Closes: H1\n" + diff,
+		"a hole that is none":   header + "Group: lock\nCloses: H15\n" + diff,
+		"like one, of no group": header + "Replays: lance #7722\n" + diff,
+		"a key that is none":    header + "Colour: red\n" + diff,
+		"a key twice":           header + "Rows: 5\n" + diff,
+		"another timeout":       header + "Timeout: 10s\n" + diff,
+		"another tier":          header + "Tier: often\n" + diff,
+		"a bad expression":      header + "Says: (\n" + diff,
+		"a foreign package":     strings.Replace(header, "./recovery", "fmt", 1) + diff,
+		"a patch of a test":     header + strings.ReplaceAll(diff, "a.go", "a_test.go"),
+		"a patch of test data":  header + strings.ReplaceAll(diff, "recovery/a.go", "recovery/testdata/a.go"),
+		"a patch of elsewhere":  header + strings.ReplaceAll(diff, "recovery/a.go", "../a.go"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if m, err := teeth.Parse("name", text); err == nil {

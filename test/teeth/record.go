@@ -27,6 +27,8 @@ type Record struct {
 	Seconds float64          `json:"seconds"`
 	// CPUSeconds that the tests themselves used, without building them.
 	CPUSeconds float64 `json:"cpuSeconds,omitempty"`
+	// Unseen: the tests of the library were run with the bug too, and passed.
+	Unseen bool `json:"unseen,omitempty"`
 }
 
 // Journal is the file of records; the newest record of a mutant counts.

@@ -29,6 +29,9 @@ type Options struct {
 	// Measure is a command that runs a test binary and appends the CPU seconds that
 	// it used to the file named by its first argument: see Measure. Empty: not measured.
 	Measure []string
+	// Library are packages whose tests are run too on bugs that are said to get past
+	// them. Empty: none.
+	Library string
 	// Report is called after each mutant. It is never called twice at once.
 	Report func(Record)
 	// Notice is called with what else there is to say.
@@ -129,8 +132,7 @@ func (r *runner) one(ctx context.Context, dir string, m Mutant) error {
 	if err := base.ran.baseline(&m); err != nil {
 		rec.Verdict, rec.Why = Failed, err.Error()
 	} else {
-		rec.Verdict, rec.Why, rec.Rows, rec.CPUSeconds, err = r.planted(ctx, dir, &m, base)
-		if err != nil {
+		if err = r.planted(ctx, dir, &m, base, &rec); err != nil {
 			return err
 		}
 	}
@@ -165,24 +167,32 @@ func (r *runner) baseline(ctx context.Context, dir string, m Mutant) *baseline {
 	return b
 }
 
-// planted applies the patch, runs the tests and restores the copy.
-func (r *runner) planted(ctx context.Context, dir string, m *Mutant, base *baseline) (Verdict, string, map[int][]string, float64, error) {
+// planted applies the patch, runs the tests and restores the copy. The record tells
+// of the mutant; the error is one of the copy.
+func (r *runner) planted(ctx context.Context, dir string, m *Mutant, base *baseline, rec *Record) error {
 	restore, err := keep(dir, m.Touches)
 	if err != nil {
-		return "", "", nil, 0, err
+		return err
 	}
 	if why := applyPatch(ctx, dir, m.File); why != "" {
-		return Failed, "the patch does not apply:\n    " + strings.ReplaceAll(why, "\n", "\n    "), nil, 0, restore()
+		rec.Verdict, rec.Why = Failed, "the patch does not apply:\n    "+strings.ReplaceAll(why, "\n", "\n    ")
+		return restore()
 	}
-	ran, cpu := r.run(ctx, dir, m.Command, 4*base.took+r.opt.Slack)
-	verdict, why, rows := ran.judge(m, base.ran)
+	var ran *ran
+	ran, rec.CPUSeconds = r.run(ctx, dir, m.Command, 4*base.took+r.opt.Slack)
+	rec.Verdict, rec.Why, rec.Rows = ran.judge(m, base.ran)
+	if rec.Verdict == Caught {
+		if rec.Unseen, rec.Why = r.afterwards(ctx, dir, m, rec.CPUSeconds); rec.Why != "" {
+			rec.Verdict = Failed
+		}
+	}
 	if err := restore(); err != nil {
-		return "", "", nil, 0, err
+		return err
 	}
 	if m.Command.Setup != "" { // what was made of the bug must not stay
 		if out, err := r.setup(ctx, dir, m.Command.Setup); err != nil {
-			return "", "", nil, 0, fmt.Errorf("set up again after %s: %w:\n%s", m.Name, err, out)
+			return fmt.Errorf("set up again after %s: %w:\n%s", m.Name, err, out)
 		}
 	}
-	return verdict, why, rows, cpu, nil
+	return nil
 }

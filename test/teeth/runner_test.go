@@ -202,6 +202,37 @@ func TestASetupRunsPatchedAndThenRestored(t *testing.T) {
 	}
 }
 
+func TestWhatFallsToTheExplorersOnlyIsShownToPassTheOthers(t *testing.T) {
+	const more = "\nGroup: publish\nUnseen: yes"
+	root := fixture.Module(t, map[string]string{
+		"sum/sum.go": product, "sum/sum_test.go": productTest,
+		"lib/lib_test.go":         "package lib\n\nimport (\n\t\"testing\"\n\n\t\"github.com/salvor-io/salvor/sum\"\n)\n\nfunc TestTwice(t *testing.T) {\n\tif sum.Add(0, 0) != 0 {\n\t\tt.Error(0)\n\t}\n}\n",
+		"test/teeth/unseen.patch": plant(headerOf(66, "TestAdd", more), "a + b", "a - b"),
+		"test/teeth/seen.patch":   plant(headerOf(66, "TestAdd", more), "a + b", "a + b + 1"),
+	})
+	mutants, _, err := teeth.Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, library := range []string{"", "./lib"} {
+		records, err := teeth.Run(t.Context(), teeth.Options{
+			Root: root, Work: filepath.Join(root, ".cache/teeth"), Journal: teeth.Journal(filepath.Join(root, "journal")), Library: library,
+		}, mutants)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			want, why := teeth.Caught, ""
+			if r.Name == "seen" && library != "" {
+				want, why = teeth.Failed, "TestTwice fails too"
+			}
+			if r.Verdict != want || !strings.Contains(r.Why, why) || r.Unseen != (r.Name == "unseen" && library != "") {
+				t.Errorf("library %q: %+v", library, r)
+			}
+		}
+	}
+}
+
 func TestAnInterruptedRunRecordsNothing(t *testing.T) {
 	root := fixture.Module(t, map[string]string{
 		"sum/sum.go": product, "sum/sum_test.go": productTest,

@@ -101,6 +101,42 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// The row of planted bugs is met when all of them are caught, those that the library's
+// tests do not see shown to be so. One that survives is enough for no row.
+func TestOfPlantedBugsAllCount(t *testing.T) {
+	tooth := func(name string, change func(*Tooth)) Tooth {
+		out := Tooth{Record: teeth.Record{Name: name, Hash: "now", Verdict: teeth.Caught, Time: noon, Rows: map[int][]string{66: {"x"}, 155: {"x"}}}}
+		change(&out)
+		return out
+	}
+	is := func(*Tooth) {}
+	unseen := func(t *Tooth) { t.Unseen = true }
+	survives := func(t *Tooth) { t.Verdict = teeth.Survived }
+	for name, c := range map[string]struct {
+		row   int
+		teeth []Tooth
+		why   string
+	}{
+		"both":                    {155, []Tooth{tooth("m", is), tooth("u", unseen)}, ""},
+		"one":                     {155, []Tooth{tooth("m", is)}, "1 of its 2 bugs"},
+		"nobody looked":           {155, []Tooth{tooth("m", is), tooth("u", is)}, "1 of its 2 bugs"},
+		"one survives":            {155, []Tooth{tooth("m", is), tooth("u", survives)}, "survived: u"},
+		"of another row, one":     {66, []Tooth{tooth("m", is)}, ""},
+		"of another row survives": {66, []Tooth{tooth("m", is), tooth("u", survives)}, "survived: u"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := Judge([]int{c.row}, Evidence{
+				Results: []Result{at(0, full, func(r *Result) { r.Rows = []int{66, 155} })}, Code: map[string]string{at(0).Key(): "now"}, Teeth: c.teeth,
+				Mutants: []teeth.Mutant{{Name: "m", Rows: []int{66, 155}}, {Name: "u", Rows: []int{66, 155}, Unseen: true}},
+				Hashes:  map[string]string{"m": "now", "u": "now"},
+			})[0]
+			if v.Met != (c.why == "") || !strings.Contains(v.Why, c.why) {
+				t.Errorf("met %v, %q; want %q", v.Met, v.Why, c.why)
+			}
+		})
+	}
+}
+
 func TestARowWithoutAMutantIsUnmet(t *testing.T) {
 	v := Judge([]int{66}, Evidence{Results: []Result{at(0)}, Code: map[string]string{at(0).Key(): "now"}})[0]
 	if v.Met || v.Why != "no mutant in test/teeth names it" {

@@ -68,6 +68,7 @@ type ProvedMutant struct {
 	Tests      []string  `json:"tests"`
 	Seconds    float64   `json:"seconds"`
 	CPUSeconds float64   `json:"cpuSeconds,omitempty"`
+	Unseen     bool      `json:"unseen,omitempty"`
 	Time       time.Time `json:"time"`
 	Commit     string    `json:"commit,omitempty"`
 }
@@ -123,7 +124,7 @@ func NewProof(verdicts []Verdict, commit string) *Proof {
 		for _, m := range v.Mutants {
 			if t := m.tooth; m.State == CaughtNow {
 				row.Mutants = append(row.Mutants, ProvedMutant{
-					Name: t.Name, Hash: t.Hash, Tests: t.Rows[v.Number], Seconds: round(t.Seconds), CPUSeconds: round(t.CPUSeconds),
+					Name: t.Name, Hash: t.Hash, Tests: t.Rows[v.Number], Seconds: round(t.Seconds), CPUSeconds: round(t.CPUSeconds), Unseen: t.Unseen,
 					Time: t.Time.UTC().Truncate(time.Second), Commit: earlier(t.Commit, commit),
 				})
 			}
@@ -173,7 +174,7 @@ func (p *Proof) Evidence() (results []Result, bites []Tooth, err error) {
 			if mutants[m.Name] == nil {
 				mutants[m.Name] = &Tooth{Commit: cmp.Or(m.Commit, p.Commit), Record: teeth.Record{
 					Name: m.Name, Hash: m.Hash, Verdict: teeth.Caught, Rows: map[int][]string{}, Time: m.Time,
-					Seconds: m.Seconds, CPUSeconds: m.CPUSeconds,
+					Seconds: m.Seconds, CPUSeconds: m.CPUSeconds, Unseen: m.Unseen,
 				}}
 			}
 			mutants[m.Name].Rows[n] = m.Tests
