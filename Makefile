@@ -96,6 +96,11 @@ prove: $(BIN)/steps ## Run everything in full and write docs/proof.json (3 hours
 contract: $(BIN)/contract ## Print the rows of the contract, what proves each, and how many are met. ROWS=, OUTPUT=json.
 	@$(BIN)/contract -rows "$(ROWS)" -o $(or $(OUTPUT),text)
 
+.PHONY: explore
+explore: export SALVOR_PROVE := 1
+explore: ## Every crash, every crash of the recovery that follows, and 200,000 seeds of everything at once; prints the totals (an hour).
+	@$(GO) test -count=1 -timeout 3h -run '^(TestExplore.*|TestSimulate|TestASeedIsTheSameAgain)$$' -v ./test/sim | grep -vE '^(=== |    --- PASS)'
+
 .PHONY: teeth
 teeth: SAMPLE = 0
 teeth: $(BIN)/teeth tools ## Plant the bugs of test/teeth, one at a time, and see the tests fail. ROWS=, NAME=, SAMPLE=.
@@ -327,7 +332,7 @@ prove-teeth: $(BIN)/teeth $(BIN)/cluster tools
 	fi
 	export KUBECONFIG=$$($(BIN)/cluster kubeconfig)
 	$(WITH_TOOLS)
-	$(BIN)/teeth
+	$(BIN)/teeth -unseen
 
 .PHONY: prove-write
 prove-write: $(BIN)/contract

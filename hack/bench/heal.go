@@ -39,7 +39,7 @@ func (b *bench) heal(ctx context.Context, n int) error {
 	var healed, ready []time.Duration
 	for i := range n {
 		v := harness.Victim{Namespace: o.Namespace, Store: o.Name, Pod: fmt.Sprintf("%s-%d", o.Name, i%o.Replicas), Container: "store", Bucket: root}
-		k, err := b.KillAt(ctx, b.machine, v, string(points[i%len(points)]))
+		k, err := b.KillAt(ctx, b.machine, v, points[i%len(points)])
 		if err != nil {
 			return fmt.Errorf("kill %d of %s: %w", i+1, v.Pod, err)
 		}

@@ -44,13 +44,13 @@ func (b *bench) requests(ctx context.Context) error {
 	}
 	v := harness.Victim{Namespace: o.Namespace, Store: o.Name, Pod: o.Name + "-0", Container: "store", Bucket: root}
 	for round := range 3 {
-		if err := b.Park(ctx, v.Namespace, v.Pod, string(failpoint.WriterConfirmed)); err != nil {
+		if err := b.Park(ctx, v.Namespace, v.Pod, failpoint.WriterConfirmed); err != nil {
 			return err
 		}
 		if err := b.Transact(ctx, v.Namespace, v.Pod, "a", round); err != nil {
 			return err
 		}
-		if err := b.AwaitParked(ctx, v.Namespace, v.Pod, string(failpoint.WriterConfirmed), time.Minute); err != nil {
+		if err := b.AwaitParked(ctx, v.Namespace, v.Pod, failpoint.WriterConfirmed, time.Minute); err != nil {
 			return err
 		}
 		objects, err := gateway.Requests(ctx, leader)

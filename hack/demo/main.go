@@ -89,7 +89,7 @@ func demo(ctx context.Context) error {
 	stories := tell(ctx, h)
 	heal, err := h.KillAt(ctx, machine, harness.Victim{
 		Namespace: namespace, Store: name, Pod: name + "-1", Container: "store", Bucket: root,
-	}, string(failpoint.WriterConfirmed))
+	}, failpoint.WriterConfirmed)
 	if err != nil {
 		return err
 	}

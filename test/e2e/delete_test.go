@@ -51,9 +51,9 @@ var _ = Describe("Deleting", Serial, func() {
 			// that there is something to hang on.
 			options := harness.StoreOptions{Namespace: namespace, Name: name, Replicas: 1, Interval: "200ms", Image: harness.FailpointImage}
 			Expect(h.CreateStore(ctx, options, 3*time.Minute)).To(Succeed())
-			Expect(h.Park(ctx, namespace, name+"-0", string(failpoint.WriterConfirmed))).To(Succeed())
+			Expect(h.Park(ctx, namespace, name+"-0", failpoint.WriterConfirmed)).To(Succeed())
 			Expect(h.Transact(ctx, namespace, name+"-0", "a", 1)).To(Succeed())
-			Expect(h.AwaitParked(ctx, namespace, name+"-0", string(failpoint.WriterConfirmed), time.Minute)).To(Succeed())
+			Expect(h.AwaitParked(ctx, namespace, name+"-0", failpoint.WriterConfirmed, time.Minute)).To(Succeed())
 			DeferCleanup(func(ctx context.Context) {
 				Expect(h.InstallOperator(ctx)).To(Succeed())
 			}, NodeTimeout(3*time.Minute))

@@ -58,7 +58,7 @@ var _ = Describe("A store whose writer is killed", Ordered, func() {
 		It(fmt.Sprintf("heals by itself when it dies at %s", w.point), func(ctx SpecContext) {
 			contract.Row(GinkgoTB(), 130, 131)
 			victim := harness.Victim{Namespace: namespace, Store: name, Pod: name + "-0", Container: "store", Bucket: root}
-			heal, err := h.KillAt(ctx, machine, victim, string(w.point))
+			heal, err := h.KillAt(ctx, machine, victim, w.point)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(heal.ExitCode).To(BeEquivalentTo(137), "the container was killed by SIGKILL")
 			Expect(heal.Outcome.Kind).To(Equal(w.kind))
@@ -76,8 +76,8 @@ var _ = Describe("A store whose writer is killed", Ordered, func() {
 	It("fences a writer that only went silent, and it comes back and loses nothing", func(ctx SpecContext) {
 		contract.Row(GinkgoTB(), 121, 130, 161)
 		pod := name + "-1"
-		Expect(h.Park(ctx, namespace, pod, string(failpoint.WriterConfirmed))).To(Succeed())
-		Expect(h.AwaitParked(ctx, namespace, pod, string(failpoint.WriterConfirmed), time.Minute)).To(Succeed())
+		Expect(h.Park(ctx, namespace, pod, failpoint.WriterConfirmed)).To(Succeed())
+		Expect(h.AwaitParked(ctx, namespace, pod, failpoint.WriterConfirmed, time.Minute)).To(Succeed())
 		op, err := harness.PendingOf(ctx, root, pod)
 		Expect(err).NotTo(HaveOccurred())
 		before, err := h.Pod(ctx, namespace, pod)
@@ -90,7 +90,7 @@ var _ = Describe("A store whose writer is killed", Ordered, func() {
 		Expect(cerr).NotTo(HaveOccurred())
 		Expect(out.Kind).To(Equal(manifest.KindPublish))
 		Expect(out.By.Role).To(Equal(manifest.RoleRecovery))
-		Expect(h.ReleasePoint(ctx, namespace, pod, string(failpoint.WriterConfirmed))).To(Succeed())
+		Expect(h.ReleasePoint(ctx, namespace, pod, failpoint.WriterConfirmed)).To(Succeed())
 		Expect(resolved(ctx, namespace, name, string(op), "RolledForward")).To(Succeed())
 		// It registers again, under the same process, and publishes once more.
 		Expect(publishesAfter(ctx, root, pod, out.Version)).To(Succeed())

@@ -52,8 +52,8 @@ var _ = Describe("Two operators without election", Ordered, Serial, func() {
 			contract.Row(GinkgoTB(), 121)
 			asleep, awake := operators[sleeper], operators[1-sleeper]
 			victim := fmt.Sprintf("%s-%d", name, sleeper)
-			Expect(h.Park(ctx, namespace, victim, string(failpoint.WriterConfirmed))).To(Succeed())
-			Expect(h.AwaitParked(ctx, namespace, victim, string(failpoint.WriterConfirmed), time.Minute)).To(Succeed())
+			Expect(h.Park(ctx, namespace, victim, failpoint.WriterConfirmed)).To(Succeed())
+			Expect(h.AwaitParked(ctx, namespace, victim, failpoint.WriterConfirmed, time.Minute)).To(Succeed())
 			op, err := harness.PendingOf(ctx, root, victim)
 			Expect(err).NotTo(HaveOccurred())
 

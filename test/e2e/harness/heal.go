@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/salvor-io/salvor/internal/failpoint"
 	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/recovery"
@@ -44,7 +45,7 @@ type Victim struct {
 
 // KillAt parks the victim's next operation at a failpoint, kills the process from
 // the outside, and watches until the operation is decided and the pod is back.
-func (h *Harness) KillAt(ctx context.Context, m cluster.Cluster, v Victim, point string) (Heal, error) {
+func (h *Harness) KillAt(ctx context.Context, m cluster.Cluster, v Victim, point failpoint.Point) (Heal, error) {
 	if err := h.Park(ctx, v.Namespace, v.Pod, point); err != nil {
 		return Heal{}, err
 	}

@@ -96,17 +96,17 @@ const operatorFailpointPort = 8412
 
 // ParkOperator makes the next arrival of an operator at a failpoint stop there.
 func (h *Harness) ParkOperator(ctx context.Context, pod string, p failpoint.Point) error {
-	return h.parkAt(ctx, OperatorNamespace, pod, operatorFailpointPort, string(p))
+	return h.parkAt(ctx, OperatorNamespace, pod, operatorFailpointPort, p)
 }
 
 // AwaitOperatorParked waits until it stands there.
 func (h *Harness) AwaitOperatorParked(ctx context.Context, pod string, p failpoint.Point, within time.Duration) error {
-	return h.awaitParkedAt(ctx, OperatorNamespace, pod, operatorFailpointPort, string(p), within)
+	return h.awaitParkedAt(ctx, OperatorNamespace, pod, operatorFailpointPort, p, within)
 }
 
 // ReleaseOperator lets it go on.
 func (h *Harness) ReleaseOperator(ctx context.Context, pod string, p failpoint.Point) error {
-	return h.releaseAt(ctx, OperatorNamespace, pod, operatorFailpointPort, string(p))
+	return h.releaseAt(ctx, OperatorNamespace, pod, operatorFailpointPort, p)
 }
 
 // UninstallOperator deletes what InstallOperator applied, definitions included.

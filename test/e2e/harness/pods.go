@@ -13,6 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/salvor-io/salvor/internal/failpoint"
 )
 
 // Ports of a store pod.
@@ -28,27 +30,27 @@ func (h *Harness) ToPod(verb, namespace, pod string, port int, path string) *res
 }
 
 // Park makes the next arrival at a failpoint of a store's pod stop there.
-func (h *Harness) Park(ctx context.Context, namespace, pod, point string) error {
+func (h *Harness) Park(ctx context.Context, namespace, pod string, point failpoint.Point) error {
 	return h.parkAt(ctx, namespace, pod, ControlPort, point)
 }
 
 // AwaitParked waits until somebody stands at the failpoint.
-func (h *Harness) AwaitParked(ctx context.Context, namespace, pod, point string, within time.Duration) error {
+func (h *Harness) AwaitParked(ctx context.Context, namespace, pod string, point failpoint.Point, within time.Duration) error {
 	return h.awaitParkedAt(ctx, namespace, pod, ControlPort, point, within)
 }
 
 // ReleasePoint lets the arrival go on.
-func (h *Harness) ReleasePoint(ctx context.Context, namespace, pod, point string) error {
+func (h *Harness) ReleasePoint(ctx context.Context, namespace, pod string, point failpoint.Point) error {
 	return h.releaseAt(ctx, namespace, pod, ControlPort, point)
 }
 
-func (h *Harness) parkAt(ctx context.Context, namespace, pod string, port int, point string) error {
-	return h.ToPod(http.MethodPost, namespace, pod, port, "failpoint/v1/"+point).Do(ctx).Error()
+func (h *Harness) parkAt(ctx context.Context, namespace, pod string, port int, point failpoint.Point) error {
+	return h.ToPod(http.MethodPost, namespace, pod, port, "failpoint/v1/"+point.String()).Do(ctx).Error()
 }
 
-func (h *Harness) awaitParkedAt(ctx context.Context, namespace, pod string, port int, point string, within time.Duration) error {
-	return h.Eventually(ctx, pod+" parked at "+point, within, func(ctx context.Context) (string, error) {
-		raw, err := h.ToPod(http.MethodGet, namespace, pod, port, "failpoint/v1/"+point).DoRaw(ctx)
+func (h *Harness) awaitParkedAt(ctx context.Context, namespace, pod string, port int, point failpoint.Point, within time.Duration) error {
+	return h.Eventually(ctx, pod+" parked at "+point.String(), within, func(ctx context.Context) (string, error) {
+		raw, err := h.ToPod(http.MethodGet, namespace, pod, port, "failpoint/v1/"+point.String()).DoRaw(ctx)
 		if err != nil {
 			return "", err
 		}
@@ -59,8 +61,8 @@ func (h *Harness) awaitParkedAt(ctx context.Context, namespace, pod string, port
 	})
 }
 
-func (h *Harness) releaseAt(ctx context.Context, namespace, pod string, port int, point string) error {
-	return h.ToPod(http.MethodDelete, namespace, pod, port, "failpoint/v1/"+point).Do(ctx).Error()
+func (h *Harness) releaseAt(ctx context.Context, namespace, pod string, port int, point failpoint.Point) error {
+	return h.ToPod(http.MethodDelete, namespace, pod, port, "failpoint/v1/"+point.String()).Do(ctx).Error()
 }
 
 // Transact sends a store one transaction that puts a row under one key of a table.
