@@ -5,6 +5,9 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -111,13 +114,16 @@ func TestKilledAtEveryPointOfACheckpoint(t *testing.T) {
 			dir := t.TempDir()
 			p := serveIn(t, binary, dir, "--checkpoint-interval", "1h")
 			p.must("/v1/transactions", `{"statements":[{"op":"put","table":"a","key":"k","row":{"v":1}},{"op":"put","table":"b","key":"k","row":{"v":1}}]}`)
-			p.parking(http.MethodPost, point)
-			go func() { // it never comes back
+			p.parking(t.Context(), http.MethodPost, point)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			go func() { // it comes back when the process is killed, and then without an answer
 				if res, err := http.Post("http://"+p.api+"/v1/checkpoint", "", nil); err == nil {
+					said, _ := io.ReadAll(res.Body)
 					res.Body.Close()
+					cancel(fmt.Errorf("the checkpoint was answered without passing %s: %s %s", point, res.Status, said))
 				}
 			}()
-			if said := p.parking(http.MethodGet, point); !strings.Contains(said, `"arrived":true`) {
+			if said := p.parking(ctx, http.MethodGet, point); !strings.Contains(said, `"arrived":true`) {
 				t.Fatalf("not reached: %s", said)
 			}
 			p.kill()
@@ -142,19 +148,20 @@ func TestKilledAtEveryPointOfACheckpoint(t *testing.T) {
 }
 
 // parking talks to the process's failpoints; a GET waits for the arrival.
-func (p *pod) parking(method string, point failpoint.Point) string {
+func (p *pod) parking(ctx context.Context, method string, point failpoint.Point) string {
 	p.t.Helper()
+	defer p.watched()()
 	url := "http://" + p.control + route(point)
 	if method == http.MethodGet {
 		url += "?wait=1"
 	}
-	req, err := http.NewRequestWithContext(p.t.Context(), method, url, nil)
+	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		p.t.Fatal(err)
+		p.t.Fatal(errors.Join(err, context.Cause(ctx)))
 	}
 	defer res.Body.Close()
 	raw, err := io.ReadAll(res.Body)

@@ -90,7 +90,8 @@ func serveIn(t *testing.T, binary, dir string, args ...string) *pod {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	t.Cleanup(p.end)
+	defer p.watched()()
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		p.welcome += lines.Text() + "\n"
@@ -118,6 +119,22 @@ func serveIn(t *testing.T, binary, dir string, args ...string) *pod {
 	}
 }
 
+// patience is how long a process may take over anything. Then it is asked where it
+// stands, by SIGQUIT, and its answer is in the test's log.
+const patience = 3 * time.Minute
+
+// watched bounds what a test waits for from here until the returned func is called.
+func (p *pod) watched() (done func()) {
+	quit := time.AfterFunc(patience, func() { _ = p.cmd.Process.Signal(syscall.SIGQUIT) })
+	return func() { quit.Stop() }
+}
+
+// end is for a process that the test has left running, too.
+func (p *pod) end() {
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+}
+
 // tail writes a process's complaints into the test's log.
 type tail struct{ t *testing.T }
 
@@ -142,12 +159,14 @@ func (p *pod) terminate() int {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		p.t.Fatal(err)
 	}
+	defer p.watched()()
 	_ = p.cmd.Wait()
 	return p.cmd.ProcessState.ExitCode()
 }
 
 func (p *pod) post(path, body string) (string, int) {
 	p.t.Helper()
+	defer p.watched()()
 	res, err := http.Post("http://"+p.api+path, "application/json", strings.NewReader(body))
 	if err != nil {
 		p.t.Fatal(err)
