@@ -6,7 +6,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -113,15 +112,19 @@ func TestKilledAtEveryPointOfACheckpoint(t *testing.T) {
 		t.Run(point.String(), func(t *testing.T) {
 			dir := t.TempDir()
 			p := serveIn(t, binary, dir, "--checkpoint-interval", "1h")
+			p.must("/v1/checkpoint", "") // a store that recovers by itself begins with one: not beside what follows
 			p.must("/v1/transactions", `{"statements":[{"op":"put","table":"a","key":"k","row":{"v":1}},{"op":"put","table":"b","key":"k","row":{"v":1}}]}`)
 			p.parking(t.Context(), http.MethodPost, point)
 			ctx, cancel := context.WithCancelCause(t.Context())
 			go func() { // it comes back when the process is killed, and then without an answer
-				if res, err := http.Post("http://"+p.api+"/v1/checkpoint", "", nil); err == nil {
-					said, _ := io.ReadAll(res.Body)
-					res.Body.Close()
-					cancel(fmt.Errorf("the checkpoint was answered without passing %s: %s %s", point, res.Status, said))
+				res, err := http.Post("http://"+p.api+"/v1/checkpoint", "", nil)
+				if err != nil {
+					cancel(fmt.Errorf("the checkpoint failed without passing %s: %w", point, err))
+					return
 				}
+				defer res.Body.Close()
+				said, _ := io.ReadAll(res.Body)
+				cancel(fmt.Errorf("the checkpoint was answered without passing %s: %s %s", point, res.Status, said))
 			}()
 			if said := p.parking(ctx, http.MethodGet, point); !strings.Contains(said, `"arrived":true`) {
 				t.Fatalf("not reached: %s", said)
@@ -161,7 +164,7 @@ func (p *pod) parking(ctx context.Context, method string, point failpoint.Point)
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		p.t.Fatal(errors.Join(err, context.Cause(ctx)))
+		p.t.Fatal(err)
 	}
 	defer res.Body.Close()
 	raw, err := io.ReadAll(res.Body)
