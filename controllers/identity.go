@@ -201,8 +201,8 @@ func (o *opener) clusterID(ctx context.Context) (string, error) {
 }
 
 // trail opens the audit trail and checks that it goes on from the newest head
-// that anybody remembers.
-func (o *opener) trail(ctx context.Context, ws *v1alpha1.WALStore, root *Root, keys *audit.Keyring) (err error) {
+// that anybody remembers. It returns where the trail ends.
+func (o *opener) trail(ctx context.Context, ws *v1alpha1.WALStore, root *Root, keys *audit.Keyring) (end audit.Head, err error) {
 	head := root.Manifest.View().Head
 	start := audit.Head{Number: head.Number, Hash: head.Hash}
 	if was := ws.Status.Audit; was != nil && uint64(was.HeadNumber) > start.Number {
@@ -212,10 +212,9 @@ func (o *opener) trail(ctx context.Context, ws *v1alpha1.WALStore, root *Root, k
 		Recoverer: string(o.opt.Process), Now: o.opt.Now, NewAttempt: o.opt.NewID, Start: start,
 	})
 	if err != nil {
-		return err
+		return end, err
 	}
-	_, err = root.Trail.Head(ctx)
-	return err
+	return root.Trail.Head(ctx)
 }
 
 // unchanged reports whether an open root is still the store that was opened.

@@ -101,12 +101,16 @@ func (o *opener) open(ctx context.Context, ws *v1alpha1.WALStore) (res opening) 
 	if !res.claimed.settle(o.claim(ctx, ws, root), rootFinding) {
 		return res
 	}
-	if !res.audited.settle(keyErr, auditFinding) || !res.audited.settle(o.trail(ctx, ws, root, keys), auditFinding) {
+	if !res.audited.settle(keyErr, auditFinding) {
+		return res
+	}
+	end, err := o.trail(ctx, ws, root, keys)
+	if !res.audited.settle(err, auditFinding) {
 		return res
 	}
 	root.probeAt = o.opt.Now().Add(o.opt.reprobe())
 	root.Recoverer = recovery.NewRecoverer(root.Manifest, root.Trail, recovery.RecovererOptions{
-		Process: o.opt.Process, Now: o.opt.Now, Formats: formats(root.Bucket),
+		Process: o.opt.Process, Now: o.opt.Now, Head: &end, Formats: formats(root.Bucket),
 	})
 	o.roots.put(root)
 	res.root = root

@@ -37,6 +37,7 @@ type RecoverySidecarReconciler struct {
 	stores  *wake
 	results *results
 	meters  *meters
+	done    completed
 }
 
 // Reconcile reads the resource, asks detect what it may do, lets the library do
@@ -44,7 +45,11 @@ type RecoverySidecarReconciler struct {
 func (r *RecoverySidecarReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var rsc v1alpha1.RecoverySidecar
 	if err := r.Get(ctx, req.NamespacedName, &rsc); err != nil || !rsc.DeletionTimestamp.IsZero() {
+		r.done.gone(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if r.done.behind(&rsc) {
+		return ctrl.Result{RequeueAfter: jitter(time.Second)}, nil // and then it is retired
 	}
 	ws, root, waits, err := r.store(ctx, &rsc)
 	if err != nil {
@@ -209,6 +214,9 @@ func (r *RecoverySidecarReconciler) tell(ctx context.Context, rsc *v1alpha1.Reco
 	if !sameSidecarStatus(rsc.Status, t.status) {
 		if err := applyStatus(ctx, r.Client, v1alpha1.KindRecoverySidecar, rsc, t.status); err != nil {
 			return ctrl.Result{}, fmt.Errorf("write the status: %w", err)
+		}
+		if holds(t.status.Conditions, cComplete) {
+			r.done.wrote(rsc)
 		}
 	}
 	for _, n := range t.events {

@@ -175,7 +175,7 @@ func TestProbeOnARealServerAndThroughAProxyThatStripsTheCondition(t *testing.T) 
 		t.Errorf("left %q", left)
 	}
 	for _, r := range proxy.Requests() {
-		if !slices.ContainsFunc([]string{"/probe/1/", "/probe/2/"}, func(p string) bool { return strings.Contains(r, p) }) && !strings.HasPrefix(r, "GET /"+name) {
+		if !slices.ContainsFunc([]string{"/probe/1/", "/probe/2/"}, func(p string) bool { return strings.Contains(r, p) }) && !strings.HasPrefix(r, "LIST /"+name) {
 			t.Errorf("a request outside the probe: %s", r)
 		}
 	}

@@ -33,6 +33,9 @@ type RecovererOptions struct {
 	// Attempts bounds how often one pass observes again after it lost a race.
 	// Default 5.
 	Attempts int
+	// Head is the end of the trail, of a caller that has just asked for it: the first
+	// recovery does not ask again. nil: it asks.
+	Head *audit.Head
 	// Formats of the kinds whose effects readers see before the manifest names them.
 	Formats map[WriterKind]Format
 	// Now is the clock that the write lock of a roll-back begins by. Default time.Now.
@@ -125,6 +128,9 @@ func NewRecoverer(m *manifest.Store, trail Trail, opt RecovererOptions) *Recover
 	}
 	r := &Recoverer{m: m, b: m.Bucket(), trail: trail, opt: opt, asking: make(chan struct{}, 1)}
 	r.asking <- struct{}{}
+	if opt.Head != nil {
+		r.learn(*opt.Head)
+	}
 	return r
 }
 

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/salvor-io/salvor/test/e2e/cluster"
@@ -27,16 +28,28 @@ type bench struct {
 func main() {
 	kills := flag.Int("kills", 100, "kills of a writer container (goal 10)")
 	streams := flag.Int("streams", 24, "pods of the largest store (memory)")
+	parts := flag.String("parts", "memory,requests,heal", "what is measured, in this order")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *kills, *streams); err != nil {
+	if err := run(ctx, *parts, *kills, *streams); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: FAILED:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, kills, streams int) error {
+func run(ctx context.Context, parts string, kills, streams int) error {
+	b := &bench{}
+	measures := map[string]func(context.Context) error{
+		"memory":   func(ctx context.Context) error { return b.memory(ctx, streams) },
+		"requests": b.requests,
+		"heal":     func(ctx context.Context) error { return b.heal(ctx, kills) },
+	}
+	for _, part := range strings.Split(parts, ",") {
+		if measures[part] == nil {
+			return fmt.Errorf("-parts: %q is none of memory, requests, heal", part)
+		}
+	}
 	machine, err := cluster.FromEnvironment()
 	if err != nil {
 		return err
@@ -45,7 +58,7 @@ func run(ctx context.Context, kills, streams int) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{h, machine}
+	b.Harness, b.machine = h, machine
 	b.Say("starting the object store and the operator")
 	if err := b.StartStorage(ctx); err != nil {
 		return err
@@ -53,12 +66,8 @@ func run(ctx context.Context, kills, streams int) error {
 	if err := b.InstallOperator(ctx); err != nil {
 		return err
 	}
-	for _, part := range []func(context.Context) error{
-		func(ctx context.Context) error { return b.memory(ctx, streams) },
-		b.requests,
-		func(ctx context.Context) error { return b.heal(ctx, kills) },
-	} {
-		if err := part(ctx); err != nil {
+	for _, part := range strings.Split(parts, ",") {
+		if err := measures[part](ctx); err != nil {
 			return err
 		}
 	}

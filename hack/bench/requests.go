@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,12 +16,15 @@ import (
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
 	"github.com/salvor-io/salvor/internal/failpoint"
+	"github.com/salvor-io/salvor/recovery"
 	"github.com/salvor-io/salvor/test/e2e/harness"
 )
 
 // requests counts what one recovery asks of the object store and of the API
 // server, in a store where nothing else happens: one transaction over two tables,
-// its checkpoint killed after Confirm.
+// its checkpoint killed after Confirm. The recovery is what the operator asks up to
+// the deletion of the sidecar. What it asks later is for the pod that comes back and
+// registers; a pod that is killed while nothing pends shows the same, beside it.
 func (b *bench) requests(ctx context.Context) error {
 	gateway, err := b.StartGateway(ctx, "counting")
 	if err != nil {
@@ -44,6 +48,19 @@ func (b *bench) requests(ctx context.Context) error {
 	}
 	v := harness.Victim{Namespace: o.Namespace, Store: o.Name, Pod: o.Name + "-0", Container: "store", Bucket: root}
 	for round := range 3 {
+		if err := b.quiet(ctx, gateway, leader); err != nil {
+			return err
+		}
+		made, err := b.during(ctx, gateway, leader, func() error { return b.Restart(ctx, b.machine, v) }, o)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("\nbeside goal 2: restart %d of a pod by SIGKILL, nothing pending\n  object requests %d\n", round+1, len(made.objects))
+		made.print(made.objects)
+
+		if err := b.quiet(ctx, gateway, leader); err != nil {
+			return err
+		}
 		if err := b.Park(ctx, v.Namespace, v.Pod, failpoint.WriterConfirmed); err != nil {
 			return err
 		}
@@ -53,43 +70,93 @@ func (b *bench) requests(ctx context.Context) error {
 		if err := b.AwaitParked(ctx, v.Namespace, v.Pod, failpoint.WriterConfirmed, time.Minute); err != nil {
 			return err
 		}
-		objects, err := gateway.Requests(ctx, leader)
-		if err != nil {
-			return err
-		}
-		writes, err := b.apiWrites(ctx)
-		if err != nil {
-			return err
-		}
-		k, err := b.KillParked(ctx, b.machine, v)
-		if err != nil {
-			return err
-		}
-		if err := b.complete(ctx, o, string(k.Operation)); err != nil {
-			return err
-		}
-		if err := b.StoreReady(ctx, o.Namespace, o.Name, time.Minute); err != nil {
-			return err
-		}
-		after, err := gateway.Requests(ctx, leader)
-		if err != nil {
-			return err
-		}
-		writesAfter, err := b.apiWrites(ctx)
-		if err != nil {
-			return err
-		}
-		fmt.Printf("\ngoal 2   recovery %d of a lone operation over two tables, named by the stream\n  object requests %d   (land 9 + 1 = 10)\n", round+1, len(after)-len(objects))
-		for _, line := range after[len(objects):] {
-			fmt.Println("    " + shape(line))
-		}
-		for verb, n := range writesAfter {
-			if d := n - writes[verb]; d > 0 {
-				fmt.Printf("  API %s: %d\n", verb, d)
+		var sidecar string
+		made, err = b.during(ctx, gateway, leader, func() error {
+			k, err := b.KillParked(ctx, b.machine, v)
+			if err != nil {
+				return err
 			}
+			sidecar = recovery.SidecarKey(k.Operation)
+			return b.complete(ctx, o, string(k.Operation))
+		}, o)
+		if err != nil {
+			return err
+		}
+		last := slices.IndexFunc(made.objects, func(l string) bool { return strings.HasPrefix(l, "DELETE ") && strings.HasSuffix(l, sidecar) })
+		if last < 0 {
+			return fmt.Errorf("the operator did not delete %s: %q", sidecar, made.objects)
+		}
+		fmt.Printf("\ngoal 2   recovery %d of a lone operation over two tables, named by the stream\n  object requests %d   (land 9 + 1 = 10)\n", round+1, last+1)
+		made.print(made.objects[:last+1])
+		fmt.Printf("  then, for the pod that is back, %d\n", len(made.objects)-last-1)
+		made.print(made.objects[last+1:])
+		for verb, n := range made.api {
+			fmt.Printf("  API %s: %d\n", verb, n)
 		}
 	}
 	return nil
+}
+
+// quiet waits until the operator has asked nothing for five seconds: it lists a root
+// once more some time after a pod came back, and that is no part of what is next.
+func (b *bench) quiet(ctx context.Context, gateway *harness.Gateway, leader string) error {
+	var since time.Time
+	was := -1
+	return b.Eventually(ctx, "the operator to ask nothing", time.Minute, func(ctx context.Context) (string, error) {
+		made, err := gateway.Requests(ctx, leader)
+		if err != nil {
+			return "", err
+		}
+		if len(made) != was {
+			was, since = len(made), time.Now()
+		}
+		if time.Since(since) < 5*time.Second {
+			return "asked just now: " + shape(made[len(made)-1]), nil
+		}
+		return "", nil
+	})
+}
+
+// made is what an operator asked meanwhile.
+type made struct {
+	objects []string
+	api     map[string]int // writes
+}
+
+func (made) print(lines []string) {
+	for _, line := range lines {
+		fmt.Println("    " + shape(line))
+	}
+}
+
+// during counts what is asked while something is done, until the store is ready.
+func (b *bench) during(ctx context.Context, gateway *harness.Gateway, leader string, do func() error, o harness.StoreOptions) (m made, err error) {
+	objects, err := gateway.Requests(ctx, leader)
+	if err != nil {
+		return m, err
+	}
+	writes, err := b.apiWrites(ctx)
+	if err != nil {
+		return m, err
+	}
+	if err := do(); err != nil {
+		return m, err
+	}
+	if err := b.StoreReady(ctx, o.Namespace, o.Name, time.Minute); err != nil {
+		return m, err
+	}
+	after, err := gateway.Requests(ctx, leader)
+	if err != nil {
+		return m, err
+	}
+	m.objects = after[len(objects):]
+	m.api, err = b.apiWrites(ctx)
+	for verb, n := range m.api {
+		if m.api[verb] = n - writes[verb]; m.api[verb] == 0 {
+			delete(m.api, verb)
+		}
+	}
+	return m, err
 }
 
 // shape leaves of a request what does not change from run to run.

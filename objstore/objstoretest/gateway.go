@@ -91,7 +91,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) arrive(host string, r *http.Request) (left func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.requests = append(g.requests, request{host, r.Method + " " + r.URL.Path})
+	line := r.Method + " " + r.URL.Path
+	if prefix, is := r.URL.Query()["prefix"]; is {
+		line = "LIST " + r.URL.Path + "/" + prefix[0]
+	}
+	g.requests = append(g.requests, request{host, line})
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return func() {} // whoever does not take its answer changes nothing
 	}
@@ -108,7 +112,7 @@ func (g *Gateway) arrive(host string, r *http.Request) (left func()) {
 // Inside returns how many writes of a client's host have arrived whole and are under way.
 func (g *Gateway) Inside(host string) int { g.mu.Lock(); defer g.mu.Unlock(); return g.inside[host] }
 
-// Requests returns what arrived so far, as "PUT /bucket/key".
+// Requests returns what arrived so far, as "PUT /bucket/key" or "LIST /bucket/prefix".
 func (g *Gateway) Requests() []string { return g.RequestsOf("") }
 
 // RequestsOf returns what arrived from one client's host; "" is all.

@@ -62,17 +62,11 @@ func (h *Harness) KillParked(ctx context.Context, m cluster.Cluster, v Victim) (
 		return Heal{}, err
 	}
 	heal := Heal{Operation: op}
-	pod, err := h.Pod(ctx, v.Namespace, v.Pod)
+	killed, ready, err := h.kill(ctx, m, v)
 	if err != nil {
 		return heal, err
 	}
-	restarts := restartsOf(pod, v.Container)
-	ready := make(chan podBack, 1)
-	go func() { ready <- h.awaitRestart(ctx, v, restarts) }()
-	heal.Killed = time.Now()
-	if _, err := m.Signal(ctx, v.Namespace, v.Pod, v.Container, cluster.Kill); err != nil {
-		return heal, err
-	}
+	heal.Killed = killed
 	if heal.Outcome, heal.Healed, err = AwaitOutcome(ctx, v.Bucket, op, time.Minute); err != nil {
 		return heal, err
 	}
@@ -126,6 +120,30 @@ func AwaitOutcome(ctx context.Context, b objstore.Bucket, op manifest.OperationI
 		case <-tick.C:
 		}
 	}
+}
+
+// kill sends SIGKILL. It returns when that began, and a channel that tells when the
+// pod is back.
+func (h *Harness) kill(ctx context.Context, m cluster.Cluster, v Victim) (killed time.Time, back <-chan podBack, err error) {
+	pod, err := h.Pod(ctx, v.Namespace, v.Pod)
+	if err != nil {
+		return killed, nil, err
+	}
+	restarts := restartsOf(pod, v.Container)
+	ready := make(chan podBack, 1)
+	go func() { ready <- h.awaitRestart(ctx, v, restarts) }()
+	killed = time.Now()
+	_, err = m.Signal(ctx, v.Namespace, v.Pod, v.Container, cluster.Kill)
+	return killed, ready, err
+}
+
+// Restart kills the victim, whatever it does, and waits until its pod is back.
+func (h *Harness) Restart(ctx context.Context, m cluster.Cluster, v Victim) error {
+	_, back, err := h.kill(ctx, m, v)
+	if err != nil {
+		return err
+	}
+	return (<-back).err
 }
 
 type podBack struct {
