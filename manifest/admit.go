@@ -71,7 +71,10 @@ func (s *State) check(e *Entry, by Publisher) (done bool, err error) {
 			return false, adoptError(s.Version, e.Base)
 		}
 	case KindLock, KindExtend, KindRelease, KindExpire:
-		return s.checkLock(e)
+		if done, err = s.checkLock(e); err == nil {
+			err = s.checkTerm(by)
+		}
+		return done, err
 	case KindFormat:
 		return s.checkFormat(e)
 	case KindAnchor:

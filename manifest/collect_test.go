@@ -99,6 +99,35 @@ func TestACollectionThatIsOvertaken(t *testing.T) {
 	}
 }
 
+// The same, and the question whether the checkpoint is gone has no answer: that is
+// said. The root is not accused, and the part that is not there not called damaged.
+func TestACollectionThatCannotTellWhetherItIsOvertaken(t *testing.T) {
+	contract.Row(t, 125, 129)
+	r := newRoot(t)
+	b := fault.Wrap(r.disk)
+	s, _ := r.wide(b, 40)
+	r.age(2 * manifest.MinAge)
+	other, by := r.wide(r.disk, 40)
+	silent := errors.New("no answer")
+	listed, overtaken := false, false
+	b.OnCall(func(c fault.Call) {
+		listed = listed || c.Verb == fault.List && c.Key == manifest.TablePrefix
+		if !listed || overtaken || c.Verb != fault.Get || !strings.HasPrefix(c.Key, manifest.PartPrefix) {
+			return
+		}
+		overtaken = true
+		r.history(other, by, "t0", 20)
+		r.age(2 * manifest.MinAge)
+		r.collect(other, 1)
+		b.On(fault.Get, manifest.CheckpointPrefix).Fail(silent)
+	})
+	_, err := s.Collect(t.Context(), collectOptions(1))
+	if !overtaken || !errors.Is(err, silent) || errors.Is(err, manifest.ErrContention) || !strings.Contains(err.Error(), "is not known") {
+		t.Fatalf("overtaken %v: %v", overtaken, err)
+	}
+	r.same("after it", other.View())
+}
+
 // What is young stays, and what was never published goes whatever its age.
 func TestWhatIsYoungIsKept(t *testing.T) {
 	contract.Row(t, 129)

@@ -30,15 +30,27 @@ var ErrNotExclusive = errors.New("not exclusive")
 // checkExclusive checks what an entry that undoes has to have: a recoverer whose
 // epoch stands, and the write lock.
 func (s *State) checkExclusive(e *Entry, by Publisher) error {
-	switch cur := s.Writers[Recoverer]; {
-	case by.Role != RoleRecovery || by.Writer != Recoverer || by.Epoch.IsZero():
+	if by.Role != RoleRecovery || by.Writer != Recoverer || by.Epoch.IsZero() {
 		return fmt.Errorf("%s of operation %s: %w: its publisher is no registered recoverer", e.Kind, e.Operation, ErrNotExclusive)
-	case cur != by.Epoch:
-		return &FencedError{Writer: Recoverer, Epoch: by.Epoch, Actual: cur}
+	}
+	if err := s.checkTerm(by); err != nil {
+		return err
+	}
+	switch {
 	case e.LockOwner == "":
 		return fmt.Errorf("%s of operation %s: %w: it presents no lock", e.Kind, e.Operation, ErrNotExclusive)
 	case s.Lock == nil || s.Lock.Owner != e.LockOwner:
 		return s.notHeld(e.LockOwner)
+	}
+	return nil
+}
+
+// checkTerm refuses whoever publishes as a recoverer whose epoch is over. The lock of
+// a roll-back has the same owner whoever undoes: without this, one that woke late
+// would give back, or take, the lock under which its successor works.
+func (s *State) checkTerm(by Publisher) error {
+	if cur := s.Writers[Recoverer]; by.Role == RoleRecovery && by.Writer == Recoverer && cur != by.Epoch {
+		return &FencedError{Writer: Recoverer, Epoch: by.Epoch, Actual: cur}
 	}
 	return nil
 }

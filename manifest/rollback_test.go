@@ -174,6 +174,40 @@ func TestWhatUndoesIsExclusive(t *testing.T) {
 	}
 }
 
+// The lock of a roll-back has one owner, whoever undoes: only the recoverer whose epoch
+// stands takes it, extends it or gives it back. Others do so in their own name.
+func TestAnOldRecovererTouchesNoLock(t *testing.T) {
+	contract.Row(t, 86, 121, 123)
+	u := newUndoing(t)
+	successor := u.recoverer(u.s)
+	held := *u.s.View().Lock
+	for name, touch := range map[string]func(by manifest.Publisher) error{
+		"take": func(by manifest.Publisher) error {
+			_, err := u.s.Lock(t.Context(), by, u.terms("undo-OP", manifest.Frozen, time.Hour))
+			return err
+		},
+		"extend": func(by manifest.Publisher) error {
+			_, err := u.s.Extend(t.Context(), by, "undo-OP", held.Until.Add(time.Hour))
+			return err
+		},
+		"release": func(by manifest.Publisher) error {
+			_, err := u.s.Release(t.Context(), by, "undo-OP")
+			return err
+		},
+	} {
+		var fenced *manifest.FencedError
+		if err := touch(u.by); !errors.As(err, &fenced) || fenced.Writer != manifest.Recoverer || fenced.Actual != successor.Epoch {
+			t.Errorf("%s: %v", name, err)
+		}
+		if now := u.open(u.disk).View().Lock; now == nil || now.Owner != held.Owner || now.Version != held.Version || !now.Until.Equal(held.Until) {
+			t.Fatalf("%s: the lock is %+v, it was %+v", name, now, held)
+		}
+	}
+	if _, err := u.s.Release(t.Context(), successor, "undo-OP"); err != nil || u.s.View().Lock != nil {
+		t.Errorf("the successor: %v, lock %+v", err, u.s.View().Lock)
+	}
+}
+
 // An operation that somebody published is not undone, nor one whose writer's
 // epoch stands.
 func TestWhatIsNotUndone(t *testing.T) {

@@ -103,7 +103,7 @@ func (r *Recoverer) finish(ctx context.Context, rep *Report, b *manifest.Batch) 
 func (r *Recoverer) remove(ctx context.Context, rep *Report) error {
 	keys := []string{ConfirmedKey(rep.Operation), rep.Key}
 	if s := rep.Sidecar; s != nil && TraitsOf(s.Kind).Visible {
-		if err := r.release(ctx, rep.Operation); err != nil {
+		if err := r.release(ctx, r.publisher(), rep.Operation); err != nil { // nobody undoes what is finished
 			return fmt.Errorf("release the lock of the roll-back of operation %s: %w", rep.Operation, err)
 		}
 		keys = []string{ConfirmedKey(rep.Operation), PlanKey(rep.Operation), rep.Key}

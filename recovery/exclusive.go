@@ -141,16 +141,17 @@ func (r *Recoverer) acquire(ctx context.Context, s *Sidecar, ex Exclusive) (*Per
 	return &Permit{r: r, ex: ex, s: s, by: by, lock: owner, fenced: pub.State.Version}, nil
 }
 
-// release gives the write lock of an operation's roll-back back, if it is held.
-func (r *Recoverer) release(ctx context.Context, op manifest.OperationID) error {
+// release gives the write lock of an operation's roll-back back, if it is held: as by,
+// whose epoch must not be over when it is a recoverer's. A successor's stays.
+func (r *Recoverer) release(ctx context.Context, by manifest.Publisher, op manifest.OperationID) error {
 	st := r.m.View()
 	if st.Lock == nil || st.Lock.Owner != lockOwner(op) {
 		return nil
 	}
-	_, err := r.m.Release(ctx, r.publisher(), lockOwner(op))
+	_, err := r.m.Release(ctx, by, lockOwner(op))
 	var notHeld *manifest.NotHeldError
-	if errors.As(err, &notHeld) {
-		return nil // it ended without us
+	if errors.As(err, &notHeld) || errors.Is(err, manifest.ErrFenced) {
+		return nil // it ended without us, or is another's by now
 	}
 	return err
 }

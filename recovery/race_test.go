@@ -6,6 +6,7 @@ package recovery_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -252,6 +253,38 @@ func TestLiveWriterFinishesItsOwnCleanUp(t *testing.T) {
 	must(t, err)
 	if left := w.keys(recovery.Prefix); len(left) != 0 || len(wr.Abandoned()) != 0 || len(w.rows(first.Operation)) != 0 {
 		t.Fatalf("left %v, abandoned %v, rows %v", left, wr.Abandoned(), w.rows(first.Operation))
+	}
+}
+
+// As long as it cannot, its status says so: somebody else may take it.
+func TestWhatALiveWriterCannotCleanUpStaysInItsStatus(t *testing.T) {
+	contract.Row(t, 99)
+	w := prepared(onMemory(t))
+	b := fault.Wrap(w.disk)
+	lost := errors.New("deletes are lost")
+	b.On(fault.Delete, recovery.Prefix).From(1).Fail(lost)
+	var told []manifest.OperationID // by the last call of Changed
+	m, err := w.manifest(b)
+	must(t, err)
+	var wr *recovery.Writer
+	wr = recovery.NewWriter(m, recovery.WriterOptions{
+		ID: "w", Process: manifest.ProcessID(w.newID()), NewID: w.newID, Now: w.clock, Sleep: w.sleep, Await: 2 * time.Second,
+		Changed: func() { told = wr.Abandoned() },
+	})
+	must(t, wr.Register(ctx(t)))
+	first, err := wr.Commit(ctx(t), checkpoint(put(b, "a", "one")))
+	must(t, err)
+	var required *recovery.RequiredError
+	if _, err := wr.Commit(ctx(t), checkpoint(put(b, "a", "two"))); !errors.As(err, &required) || required.Operation != first.Operation {
+		t.Fatalf("over what is left: %v", err)
+	}
+	if want := []manifest.OperationID{first.Operation}; !slices.Equal(wr.Abandoned(), want) || !slices.Equal(told, want) {
+		t.Errorf("abandoned %v, told %v, want %v: everybody waits for it, and nobody may take it", wr.Abandoned(), told, want)
+	}
+	reps, err := w.recoverAll(w.disk, ended)
+	must(t, err)
+	if !reps[0].Complete || len(w.keys(recovery.Prefix)) != 0 {
+		t.Errorf("%+v, left %v", reps[0], w.keys(recovery.Prefix))
 	}
 }
 

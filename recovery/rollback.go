@@ -44,10 +44,7 @@ func (r *Recoverer) rollBack(ctx context.Context, rep *Report, o *Observation, a
 	rep.Fenced = !o.Ended
 	plan, again, err := r.decided(ctx, rep, permit, o)
 	if err != nil || again {
-		if st, lost := r.m.Latest(ctx); lost != nil || permit.held(st) != nil {
-			return again, err // another undoes the same by now, under a lock of the same name
-		}
-		return again, errors.Join(err, r.release(ctx, o.Sidecar.Operation))
+		return again, errors.Join(err, r.release(ctx, permit.by, o.Sidecar.Operation))
 	}
 	return r.restore(ctx, rep, permit, plan)
 }
@@ -169,7 +166,7 @@ func (r *Recoverer) restore(ctx context.Context, rep *Report, permit *Permit, pl
 				return false, err
 			}
 			rep.Verdict = Verdict{Decision: Refuse, Reason: ReasonBuried, Message: err.Error()}
-			return false, r.release(ctx, s.Operation)
+			return false, r.release(ctx, permit.by, s.Operation)
 		}
 		if err != nil {
 			return false, fmt.Errorf("restore table %s: %w", t.Table, err)
@@ -194,7 +191,7 @@ func (r *Recoverer) restore(ctx context.Context, rep *Report, permit *Permit, pl
 	_, err = r.publishAs(ctx, permit.by, entry)
 	if manifest.IsMismatch(err) {
 		rep.Verdict = Verdict{Decision: Refuse, Reason: ReasonBuried, Message: err.Error() + ": it was published while it was being undone"}
-		return false, r.release(ctx, s.Operation)
+		return false, r.release(ctx, permit.by, s.Operation)
 	}
 	if err != nil {
 		return false, fmt.Errorf("end the roll-back of operation %s: %w", s.Operation, err)
