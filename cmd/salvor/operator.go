@@ -39,6 +39,7 @@ type operatorFlags struct {
 	namespaces     []string
 	elect          bool
 	leaseNamespace string
+	leaseIdentity  string
 	metrics        string
 	metricsOpen    bool
 	certDir        string
@@ -70,6 +71,8 @@ keeps two from harming each other is the epoch in each store's manifest.`,
 	fl.StringSliceVar(&f.namespaces, "namespaces", nil, "namespaces to watch (default: all)")
 	fl.BoolVar(&f.elect, "leader-elect", true, "let one of several copies act; the Lease is given back at the end")
 	fl.StringVar(&f.leaseNamespace, "leader-election-namespace", "", "namespace of the Lease (default: the operator's own)")
+	fl.StringVar(&f.leaseIdentity, "leader-election-identity", "", "who holds the Lease: no two processes that live at the same time may have the same; one that comes after "+
+		"another of that name, as a restarted container does in its pod, goes on at once (default: the host's name and a random id)")
 	fl.StringVar(&f.metrics, "metrics-bind-address", ":8443", "address of the metrics, HTTPS; 0 for none")
 	fl.BoolVar(&f.metricsOpen, "metrics-insecure", false, "serve the metrics over HTTP to anybody; by default callers need a token that may get /metrics")
 	fl.StringVar(&f.certDir, "metrics-cert-dir", "", "directory with tls.crt and tls.key for the metrics (default: self-signed)")
@@ -167,12 +170,16 @@ func (f *operatorFlags) lease(cfg *rest.Config) (resourcelock.Interface, error) 
 		}
 		namespace = strings.TrimSpace(string(raw))
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, err
+	identity := f.leaseIdentity
+	if identity == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return nil, err
+		}
+		identity = host + "_" + newID()
 	}
 	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, namespace, leaseName,
-		resourcelock.ResourceLockConfig{Identity: host + "_" + newID()}, cfg, renewDeadline)
+		resourcelock.ResourceLockConfig{Identity: identity}, cfg, renewDeadline)
 }
 
 func (f *operatorFlags) config() (*rest.Config, error) {

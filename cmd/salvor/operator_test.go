@@ -6,12 +6,14 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -64,6 +66,43 @@ func TestOperatorCommand(t *testing.T) {
 	if h := holder(t, c); h != "" {
 		t.Errorf("the Lease is still held by %s: the next operator would wait for it", h)
 	}
+
+	// One of this name was killed just now. A Lease of an hour: nobody else would get it.
+	died := holds(t, c, "operator-0_uid", time.Hour)
+	successor := command(t, "", "operator", "--kubeconfig", kubeconfig, "--leader-election-namespace", "default", "--leader-election-identity", "operator-0_uid",
+		"--metrics-bind-address", "0", "--health-probe-bind-address", "0")
+	if err := successor.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the successor of the same name to renew the Lease", func() bool {
+		l := lease(t, c)
+		return holder(t, c) == "operator-0_uid" && l.Spec.RenewTime.After(died) && *l.Spec.LeaseTransitions == 7
+	})
+	if err := errors.Join(successor.Process.Signal(syscall.SIGTERM), successor.Wait()); err != nil {
+		t.Errorf("the successor ended with %v", err)
+	}
+}
+
+// holds makes somebody the holder of the Lease, and returns when it was renewed.
+func holds(t *testing.T, c client.Client, identity string, lasts time.Duration) time.Time {
+	t.Helper()
+	l := lease(t, c)
+	now := metav1.NowMicro()
+	l.Spec.HolderIdentity, l.Spec.LeaseDurationSeconds, l.Spec.LeaseTransitions = &identity, new(int32(lasts.Seconds())), new(int32(7))
+	l.Spec.AcquireTime, l.Spec.RenewTime = &now, &now
+	if err := c.Update(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	return now.Time
+}
+
+func lease(t *testing.T, c client.Client) *coordinationv1.Lease {
+	t.Helper()
+	var l coordinationv1.Lease
+	if err := c.Get(context.WithoutCancel(t.Context()), client.ObjectKey{Namespace: "default", Name: leaseName}, &l); err != nil {
+		t.Fatal(err)
+	}
+	return &l
 }
 
 func TestOperatorHelpShowsExamples(t *testing.T) {
