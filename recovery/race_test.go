@@ -90,6 +90,56 @@ func TestTwoRecoverersLeaveOneOutcomeAndOneRow(t *testing.T) {
 	}
 }
 
+// The winner of the race for the outcome dies right behind it, at each of its writes
+// since. The loser finds its intent still there: it ends what the winner has begun,
+// and the row is there once, also when the winner's had landed.
+func TestALoserEndsWhatADeadWinnerHasBegun(t *testing.T) {
+	contract.Row(t, 75, 99)
+	origin, op := confirmed(t)
+	dry := fault.Wrap(origin.fork().disk)
+	_, err := origin.twinOn(dry).recoverAll(dry, ended)
+	must(t, err)
+	for n := 2; n <= dry.DurableWrites(); n++ { // the first is the outcome
+		for _, m := range []fault.Moment{fault.Before, fault.Unacknowledged} {
+			t.Run(fmt.Sprintf("the winner dies at write %d, %s", n, m), func(t *testing.T) {
+				w := origin.fork()
+				w.t = t
+				loser := fault.Wrap(w.disk)
+				gate := loser.On(fault.PutIfAbsent, manifest.Prefix).Nth(1).ParkBefore()
+				type result struct {
+					reps []recovery.Report
+					err  error
+				}
+				got := make(chan result, 1)
+				go func() {
+					reps, err := w.recoverAll(loser, ended)
+					got <- result{reps, err}
+				}()
+				_, err := gate.Await(ctx(t))
+				must(t, err)
+				winner := fault.Wrap(w.disk)
+				winner.CrashAt(fault.CrashPoint{Write: n, Moment: m})
+				if _, err := w.recoverAll(winner, ended); err == nil {
+					t.Fatal("the winner survived")
+				}
+				if o, ok := w.state().Outcome(op); !ok || o.Kind != manifest.KindPublish {
+					t.Fatalf("the winner decided nothing: %+v", o)
+				}
+				gate.Release()
+				lost := <-got
+				must(t, lost.err)
+				if len(lost.reps) != 1 || !lost.reps[0].Complete {
+					t.Errorf("%+v", lost.reps)
+				}
+				if rows := w.rows(op); len(rows) != 1 || rows[0].Kind != audit.RolledForward {
+					t.Errorf("rows: %+v", rows)
+				}
+				finished(t, w, scenarios[1], committed{op, errCrashed}, t.Name())
+			})
+		}
+	}
+}
+
 var errCrashed = errors.New("the writer crashed: its client heard nothing")
 
 // twinOn is w with another disk; for counting.
