@@ -21,7 +21,7 @@ const KeepOutcomes = 1024
 // arms after it sees the announcement and withdraws.
 func (r *Recoverer) Trim(ctx context.Context, keep int) error {
 	st, err := r.m.Latest(ctx)
-	if err != nil || len(st.Outcomes) < 2*keep {
+	if err != nil || len(st.Outcomes) < max(2*keep, 1) {
 		return err
 	}
 	low := st.Outcomes[len(st.Outcomes)-keep-1].Version
