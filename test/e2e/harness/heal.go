@@ -62,7 +62,7 @@ func (h *Harness) KillParked(ctx context.Context, m cluster.Cluster, v Victim) (
 		return Heal{}, err
 	}
 	heal := Heal{Operation: op}
-	killed, ready, err := h.kill(ctx, m, v)
+	killed, ready, err := h.Kill(ctx, m, v)
 	if err != nil {
 		return heal, err
 	}
@@ -71,8 +71,8 @@ func (h *Harness) KillParked(ctx context.Context, m cluster.Cluster, v Victim) (
 		return heal, err
 	}
 	back := <-ready
-	heal.Ready, heal.ExitCode = back.at, back.exitCode
-	return heal, back.err
+	heal.Ready, heal.ExitCode = back.At, back.ExitCode
+	return heal, back.Err
 }
 
 // PendingOf returns the writer's operation that is pending now.
@@ -122,15 +122,15 @@ func AwaitOutcome(ctx context.Context, b objstore.Bucket, op manifest.OperationI
 	}
 }
 
-// kill sends SIGKILL. It returns when that began, and a channel that tells when the
+// Kill sends SIGKILL. It returns when that began, and a channel that tells when the
 // pod is back.
-func (h *Harness) kill(ctx context.Context, m cluster.Cluster, v Victim) (killed time.Time, back <-chan podBack, err error) {
+func (h *Harness) Kill(ctx context.Context, m cluster.Cluster, v Victim) (killed time.Time, back <-chan Back, err error) {
 	pod, err := h.Pod(ctx, v.Namespace, v.Pod)
 	if err != nil {
 		return killed, nil, err
 	}
 	restarts := restartsOf(pod, v.Container)
-	ready := make(chan podBack, 1)
+	ready := make(chan Back, 1)
 	go func() { ready <- h.awaitRestart(ctx, v, restarts) }()
 	killed = time.Now()
 	_, err = m.Signal(ctx, v.Namespace, v.Pod, v.Container, cluster.Kill)
@@ -139,26 +139,27 @@ func (h *Harness) kill(ctx context.Context, m cluster.Cluster, v Victim) (killed
 
 // Restart kills the victim, whatever it does, and waits until its pod is back.
 func (h *Harness) Restart(ctx context.Context, m cluster.Cluster, v Victim) error {
-	_, back, err := h.kill(ctx, m, v)
+	_, back, err := h.Kill(ctx, m, v)
 	if err != nil {
 		return err
 	}
-	return (<-back).err
+	return (<-back).Err
 }
 
-type podBack struct {
-	at       time.Time
-	exitCode int32
-	err      error
+// Back is the end of a container's restart: when it was ready again.
+type Back struct {
+	At       time.Time
+	ExitCode int32 // of the process that was killed
+	Err      error
 }
 
 // awaitRestart watches the pod until its container has restarted and is ready.
-func (h *Harness) awaitRestart(ctx context.Context, v Victim, before int32) podBack {
+func (h *Harness) awaitRestart(ctx context.Context, v Victim, before int32) Back {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	w, err := h.Watch(ctx, &corev1.PodList{}, client.InNamespace(v.Namespace), client.MatchingFields{"metadata.name": v.Pod})
 	if err != nil {
-		return podBack{err: err}
+		return Back{Err: err}
 	}
 	defer w.Stop()
 	for e := range w.ResultChan() {
@@ -168,11 +169,11 @@ func (h *Harness) awaitRestart(ctx context.Context, v Victim, before int32) podB
 		}
 		for _, c := range pod.Status.ContainerStatuses {
 			if c.Name == v.Container && c.RestartCount > before && c.Ready && c.LastTerminationState.Terminated != nil {
-				return podBack{at: time.Now(), exitCode: c.LastTerminationState.Terminated.ExitCode}
+				return Back{At: time.Now(), ExitCode: c.LastTerminationState.Terminated.ExitCode}
 			}
 		}
 	}
-	return podBack{err: fmt.Errorf("pod %s did not come back within 2m", v.Pod)}
+	return Back{Err: fmt.Errorf("pod %s did not come back within 2m", v.Pod)}
 }
 
 func restartsOf(p *corev1.Pod, container string) int32 {
