@@ -61,8 +61,10 @@ func list(root, tags string, patterns []string, flags ...string) (map[string]lis
 		} else if err != nil {
 			return nil, fmt.Errorf("go list: %w", err)
 		}
-		if p.ImportPath == plain(p.ImportPath) && p.Dir != "" {
-			out[p.ImportPath] = p
+		// What a test only has recompiled for itself is the same code: whether it is also
+		// listed as it is depends on what else was asked for, and must not matter.
+		if name := plain(p.ImportPath); p.Dir != "" && (name == p.ImportPath || out[name].Dir == "") {
+			out[name] = p
 		}
 	}
 }

@@ -90,6 +90,37 @@ func TestWhatMakesAResultStale(t *testing.T) {
 	}
 }
 
+// A package that only the test imports, and that imports the one that is tested, is
+// compiled for that test alone. It counts, whatever else is hashed in the same call.
+func TestAHashDoesNotDependOnWhatElseIsAsked(t *testing.T) {
+	root := fixture.Module(t, map[string]string{
+		"a/a.go":       "package a\n",
+		"a/in_test.go": "package a\n",
+		"a/ex_test.go": "package a_test\n\nimport _ \"" + fixture.ModulePath + "/user\"\n",
+		"user/u.go":    "package user\n\nimport _ \"" + fixture.ModulePath + "/a\"\n",
+		"b/b.go":       "package b\n\nimport _ \"" + fixture.ModulePath + "/user\"\n",
+	})
+	a := tree.Target{Key: "a", Package: fixture.ModulePath + "/a"}
+	hash := func(targets ...tree.Target) string {
+		t.Helper()
+		got, err := tree.Hashes(root, targets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got["a"]
+	}
+	alone, beside := hash(a), hash(a, tree.Target{Key: "b", Package: fixture.ModulePath + "/b"})
+	if alone == "" || alone != beside {
+		t.Errorf("alone %s, beside another %s", alone, beside)
+	}
+	if err := os.WriteFile(filepath.Join(root, "user/u.go"), []byte("package user\n\nimport _ \""+fixture.ModulePath+"/a\"\n\nvar Changed int\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if hash(a) == alone {
+		t.Error("what the test imports was changed, and its result is not stale")
+	}
+}
+
 func TestFilesCountsWhatIsNotThere(t *testing.T) {
 	root := t.TempDir()
 	without, err := tree.Files(root, []string{"a.txt"})
