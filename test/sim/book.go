@@ -6,6 +6,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/objstore/mem"
@@ -76,6 +77,9 @@ func (l *Ledger) entry(d *mem.Bucket, e *manifest.Entry, b *manifest.Batch) {
 			if o.plan != nil && o.outcome == "" && o.plan.Base < e.LowWater && o.plan.Base >= l.low && there(d, recovery.SidecarKey(op)) && o.confirmed {
 				l.breach("AnnouncedBeforeTrimmed", "publication %d forgets what %s needs, which is confirmed since %d", b.Number, op, o.plan.Base)
 			}
+			if o.plan != nil && o.outcome != "" && o.version > l.low && o.version <= e.LowWater && !o.gone && there(d, recovery.SidecarKey(op)) {
+				l.breach("AnOutcomeOutlivesItsIntent", "publication %d forgets the outcome of %s, decided in %d, whose intent is there", b.Number, op, o.version)
+			}
 		}
 		l.low = max(l.low, e.LowWater)
 	}
@@ -97,6 +101,10 @@ func (l *Ledger) decision(d *mem.Bucket, e *manifest.Entry, b *manifest.Batch) {
 			b.Number, b.By.Writer, b.By.Epoch, e.Operation, e.Epoch, l.writers[e.Writer])
 	case b.By.Role == manifest.RoleRecovery && !ended:
 		l.breach("RecoveryDecidesForEndedEpochsOnly", "publication %d decides %s, whose epoch %s is not over", b.Number, e.Operation, e.Epoch)
+	}
+	if s := o.plan; s != nil && (e.Epoch != s.Epoch || e.Writer != s.Writer || e.Base != s.Base || !slices.Contains([]string{s.Outcomes.Publish, s.Outcomes.Abandon, s.Outcomes.RollBack}, e.OutcomeID)) {
+		l.breach("TheEntryIsOfTheIntent", "publication %d decides %s of %s %s (base %d, %s), armed by %s %s (base %d, %+v)",
+			b.Number, e.Operation, e.Writer, e.Epoch, e.Base, e.OutcomeID, s.Writer, s.Epoch, s.Base, s.Outcomes)
 	}
 	switch {
 	case o.plan == nil:
@@ -175,6 +183,12 @@ func (l *Ledger) lockEntry(e *manifest.Entry, b *manifest.Batch) {
 	case e.Kind == manifest.KindRelease:
 		if e.Lock.Owner != l.lock.Owner {
 			l.breach("ALockEndsByAnEntry", "publication %d releases for %s what %s holds", b.Number, e.Lock.Owner, l.lock.Owner)
+		}
+		if op, undoes := strings.CutPrefix(l.lock.Owner, "roll-back/"); undoes {
+			o := l.ops[manifest.OperationID(op)]
+			if at := l.writers[manifest.Recoverer]; o.outcome == manifest.KindRollBack && o.restored == 0 && b.By.Process != at.Process {
+				l.breach("ASuccessorsLockIsLeftAlone", "publication %d by %s releases the lock under which %s undoes %s", b.Number, b.By.Process, at.Process, op)
+			}
 		}
 		l.lock = nil
 	case e.Kind == manifest.KindExpire && e.LockOwner == l.lock.Owner:

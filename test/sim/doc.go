@@ -38,7 +38,11 @@
 // Of the orders of requests, those that differ only in requests that commute are
 // one (dynamic partial-order reduction with sleep sets). Where there are more of
 // them than [Bounds] allows, the totals say "capped", and every order is run in which
-// somebody loses its turn at most twice.
+// somebody loses its turn at most twice. Whatever the bounds, everybody is put to sleep
+// before each of its requests until the others are done; and where two turns are what
+// a bug needs, a scenario is followed closely: it has all of those orders, always.
+//
+// A scenario may begin with a lock, or with what processes left that died at a write.
 //
 // # The simulation
 //

@@ -83,10 +83,14 @@ func Explore(t *testing.T, s Scenario, b Bounds) *Explorer {
 	for _, st := range x.orders(x.origin, Leg{Name: "do"}, s.Actors, b.Orders, true) {
 		x.reach(st)
 	}
+	x.sleepers()
 	dry := x.run(x.origin, Leg{Name: "do"}, s.Actors, &script{}, false)
+	if s.Closely {
+		x.closely(len(dry.trace))
+	}
 	for _, a := range s.Actors {
 		for n := 1; n <= dry.writes[a.Name]; n++ {
-			for _, m := range []Moment{Before, Unacknowledged, Torn, AnswerLost, RequestLost, Late} {
+			for _, m := range []Moment{Before, Unacknowledged, Torn, AnswerLost, RequestLost, Late, Last} {
 				x.point(Point{a.Name, n, m})
 			}
 		}
@@ -96,7 +100,7 @@ func Explore(t *testing.T, s Scenario, b Bounds) *Explorer {
 
 func newExplorer(t *testing.T, s Scenario, b Bounds) *Explorer {
 	x := &Explorer{t: t, scenario: s, bounds: b, clock: &clock{t: epoch}, reached: map[Digest]bool{}, finished: map[Digest]bool{}, Totals: Totals{Seen: map[Digest]bool{}}}
-	x.origin = origin(t, x.clock, s.History, s.Visible)
+	x.origin = origin(t, x.clock, s)
 	return x
 }
 
@@ -125,54 +129,6 @@ func (x *Explorer) run(from *State, leg Leg, actors []Actor, c chooser, snaps bo
 func (x *Explorer) check(end *State) {
 	if len(end.ledger.Breaches) > 0 && x.Failed == "" {
 		x.Failed = x.tell(end)
-	}
-}
-
-// orders runs a program in every order of its requests that may matter, and
-// returns the ends and, if snaps, what is there behind each write.
-func (x *Explorer) orders(from *State, leg Leg, actors []Actor, limit int, snaps bool) (states []*State) {
-	seen := map[Digest]bool{}
-	add := func(s *State) {
-		if d := exact(s.disk, s.ledger.promises()+s.waits()); !seen[d] {
-			seen[d] = true
-			states = append(states, s)
-		}
-	}
-	o, res := &orders{}, result{}
-	for n := 0; x.Failed == ""; n++ {
-		if n == limit {
-			x.Capped++
-			x.turns(from, leg, actors, len(res.trace), snaps, add)
-			break
-		}
-		res = x.run(from, leg, actors, o, snaps)
-		x.Schedules++
-		for _, s := range res.snaps {
-			add(s)
-		}
-		if !o.cut {
-			add(res.end)
-		}
-		if !o.again() {
-			break
-		}
-	}
-	return states
-}
-
-// turns runs a program in every order in which somebody loses its turn twice at
-// most; of those, one of so many as the bounds say.
-func (x *Explorer) turns(from *State, leg Leg, actors []Actor, steps int, snaps bool, add func(*State)) {
-	n := 0
-	for c := range few(len(actors), steps) {
-		if n++; x.Failed != "" || n%x.bounds.Turns != 0 {
-			continue
-		}
-		res := x.run(from, leg, actors, c, snaps)
-		x.Schedules++
-		for _, s := range append(res.snaps, res.end) {
-			add(s)
-		}
 	}
 }
 

@@ -61,6 +61,7 @@ type operation struct {
 	plan      *recovery.Sidecar // as it was armed
 	intent    string            // what its client wanted
 	confirmed bool
+	gone      bool // its intent was deleted: one that comes back is late
 	outcome   manifest.Kind
 	version   manifest.Version
 	restored  manifest.Version // the end of its roll-back
@@ -207,7 +208,8 @@ func (l *Ledger) deleted(d *mem.Bucket, by, key string) {
 		case o.outcome != "" && o.by.Role == manifest.RoleRecovery && recorded(d, op) == 0:
 			l.breach("AuditBeforeCleanUp", "%s deleted the intent of %s, which recovery decided, before there was a row", by, op)
 		}
-		l.rows[by] = max(l.rows[by], recorded(d, op))
+		o.gone = true
+		l.ops[op], l.rows[by] = o, max(l.rows[by], recorded(d, op))
 	case strings.HasPrefix(key, manifest.TablePrefix):
 		version, op, _ := manifest.VersionKey(key)
 		for t, pin := range l.tables {

@@ -18,10 +18,15 @@ type op struct {
 	key     string
 }
 
+// everything is the key of what is dependent on whatever others do: the clock.
+const everything = "*"
+
 // dependent reports whether the order of two requests of different processes can
 // matter. Two reads commute, and so does everything that touches different keys.
 func dependent(a, b op) bool {
 	switch {
+	case a.key == everything || b.key == everything:
+		return true
 	case a.verb == 0 || b.verb == 0:
 		return false
 	case !a.verb.Durable() && !b.verb.Durable(), a.verb == fault.Delete && b.verb == fault.Delete:

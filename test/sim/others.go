@@ -64,12 +64,15 @@ func (p *Process) reported(rep recovery.Report) {
 	}
 }
 
-// Collects is a collector that keeps as little as it may.
-func Collects(name string) Actor {
+// Collects is a collector that keeps so many publications at least, and no more than
+// it has to.
+func Collects(name string, versions uint64) Actor {
 	return Actor{name, func(ctx context.Context, p *Process) {
 		s, err := p.manifest(ctx)
 		if err == nil {
-			_, _ = s.Collect(ctx, p.collectOptions())
+			opt := p.collectOptions()
+			opt.Versions = versions
+			_, _ = s.Collect(ctx, opt)
 		}
 	}}
 }
@@ -85,6 +88,17 @@ func Trims(name string) Actor {
 	return Actor{name, func(ctx context.Context, p *Process) {
 		if r, _, err := p.recoverer(ctx); err == nil {
 			_ = r.Trim(ctx, 0)
+		}
+	}}
+}
+
+// Locks is a maintenance that takes the lock for so long, and is not seen again.
+func Locks(name string, mode manifest.LockMode, until time.Duration) Actor {
+	return Actor{name, func(ctx context.Context, p *Process) {
+		if s, err := p.manifest(ctx); err == nil {
+			_, _ = s.Lock(ctx, manifest.Publisher{Role: manifest.RoleOperator, Process: p.ID()}, manifest.Lock{
+				Owner: name, Reason: "maintenance", Mode: mode, Since: p.Now(), Until: p.Now().Add(until),
+			})
 		}
 	}}
 }

@@ -48,7 +48,7 @@ func (x *Pods) found(what string, res result) bool {
 func ExplorePods(t *testing.T, share int) *Pods {
 	t.Helper()
 	x := &Pods{t: t, clock: &clock{t: epoch}, seen: map[Digest]bool{}, Totals: Totals{Seen: map[Digest]bool{}}}
-	first := pod{State: origin(t, x.clock, 1, false), disk: logtest.New()}
+	first := pod{State: origin(t, x.clock, Scenario{History: 1}), disk: logtest.New()}
 	dry, res := x.live(first, "POD1", Point{}, busy)
 	if dry.err != nil || dry.acked != 5 {
 		t.Fatalf("a calm life: %v, %d acknowledged\n%s", dry.err, dry.acked, res.trace)

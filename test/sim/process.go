@@ -32,11 +32,13 @@ const (
 	AnswerLost
 	// RequestLost: it did not happen; the process lives, and has to find out.
 	RequestLost
-	// Late: the process hears nothing, and the write happens at some later time.
+	// Late: the process hears nothing, and the write happens while it waits.
 	Late
+	// Last: the process hears nothing, and the write happens when all have done their work.
+	Last
 )
 
-var momentNames = [...]string{"", "before", "unacknowledged", "torn", "answer-lost", "request-lost", "late"}
+var momentNames = [...]string{"", "before", "unacknowledged", "torn", "answer-lost", "request-lost", "late", "last"}
 
 // String returns the moment in a word.
 func (m Moment) String() string { return momentNames[m] }
@@ -139,6 +141,15 @@ func (p *Process) Sleep(ctx context.Context, d time.Duration) error {
 	return context.Cause(ctx)
 }
 
+// Passes lets time pass for everybody: for the bucket, which dates what it is asked
+// to keep, and for those who stand before it.
+func (p *Process) Passes(ctx context.Context, d time.Duration) error {
+	if err := p.w.park(&request{by: p, thread: thread(ctx), key: everything, jump: d}); err != nil || p.Dead() {
+		return ErrDead
+	}
+	return context.Cause(ctx)
+}
+
 // Sleep is Options.Sleep for a client.
 func (w *World) Sleep(client string) func(context.Context, time.Duration) error {
 	return w.Process(client).Sleep
@@ -179,8 +190,8 @@ func (p *Process) reaches(r *request, f *Fate) Moment {
 	switch p.point.Moment {
 	case Before, RequestLost:
 		*f = LosesRequest
-	case Late:
-		*f = LandsLate
+	case Late, Last:
+		*f, r.last = LandsLate, p.point.Moment == Last
 	default:
 		*f = LosesAnswer
 	}

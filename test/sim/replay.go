@@ -36,7 +36,7 @@ func Replay(t *testing.T, path string) (story string, breaches []Breach, err err
 			continue
 		}
 		clk := &clock{t: epoch}
-		at := origin(t, clk, s.History, s.Visible)
+		at := origin(t, clk, s)
 		for _, text := range parts[1:] {
 			leg, err := ParseLeg(text)
 			if err != nil {

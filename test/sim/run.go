@@ -114,6 +114,8 @@ func ordered(c chooser) []string {
 		return c.path()
 	case *turns:
 		return slices.Clone(c.path)
+	case *sleeper:
+		return slices.Clone(c.path)
 	}
 	return nil
 }
@@ -131,8 +133,8 @@ func (w *World) onTheWay() (late []*request) {
 }
 
 // origin is a root with some history: writer w has tables a and b, and z, which nobody
-// touches; x and y too, if readers are to see some.
-func origin(t *testing.T, clk *clock, history int, visible bool) *State {
+// touches; x and y too, if readers are to see some; and the lock that the scenario has.
+func origin(t *testing.T, clk *clock, s Scenario) *State {
 	t.Helper()
 	clk.set(epoch)
 	d := mem.New(mem.Options{Now: clk.now})
@@ -140,16 +142,33 @@ func origin(t *testing.T, clk *clock, history int, visible bool) *State {
 		t.Fatal(err)
 	}
 	var past []Wish
-	for i := range history {
+	for i := range s.History {
 		past = append(past, wish(fmt.Sprintf("past-%d", i), []string{"a", "b", "z"}[:max(2, 3-i)]...))
 	}
-	if visible {
+	if s.Visible {
 		past = append(past, seen("past-seen", "x", "y"))
 	}
-	res := run(t, clk, &State{disk: d, ledger: newLedger(), now: epoch}, Leg{Name: "past"}, []Actor{Writes("SEED", "w", past...)}, &script{}, false)
+	seed := Writes("SEED", "w", past...)
+	if s.Lock != "" {
+		seed = inTurn("SEED", seed, Locks("SEED", s.Lock, 205*time.Hour))
+	}
+	res := run(t, clk, &State{disk: d, ledger: newLedger(), now: epoch}, Leg{Name: "past"}, []Actor{seed}, &script{}, false)
 	res.end.from, res.end.now = nil, epoch.Add(10*time.Hour)
 	if len(res.end.ledger.Breaches) > 0 {
 		t.Fatalf("the beginning: %v\n%s", res.end.ledger.Breaches, res.trace)
 	}
-	return res.end
+	if s.Until == "" {
+		return res.end
+	}
+	leg, err := ParseLeg(s.Until)
+	if err != nil || leg.Stop == 0 {
+		t.Fatalf("the beginning: %q: want the order and the write (%v)", s.Until, err)
+	}
+	res = run(t, clk, res.end, leg, s.Began, &script{order: leg.Order}, true)
+	if len(res.snaps) == 0 {
+		t.Fatalf("the beginning: %s\n%s", s.Until, res.trace)
+	}
+	began := res.snaps[0]
+	began.from = nil
+	return began
 }

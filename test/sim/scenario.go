@@ -7,6 +7,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/recovery"
 )
 
@@ -21,6 +22,17 @@ type Scenario struct {
 	Rivals bool
 	// Visible: there are tables x and y too, whose readers follow their head.
 	Visible bool
+	// Lock, if set, is held by a maintenance from the beginning, through the first
+	// recovery, and is over before the last.
+	Lock manifest.LockMode
+	// Began, if set, have worked and are dead: in the order, and up to the write, that
+	// Until says, a leg without a point.
+	Began []Actor
+	Until string
+	// Closely: every order in which somebody loses its turn at most twice is run, in a
+	// sample too; At, if set, happens in each.
+	Closely bool
+	At      Point
 }
 
 var dead = recovery.RollForwardOnly{EndEpoch: true}
@@ -37,8 +49,9 @@ func inTurn(name string, actors ...Actor) Actor {
 	}}
 }
 
-func sleeps(d time.Duration) Actor {
-	return Actor{Work: func(ctx context.Context, p *Process) { _ = p.Sleep(ctx, d) }}
+// later lets time pass for everybody.
+func later(d time.Duration) Actor {
+	return Actor{Work: func(ctx context.Context, p *Process) { _ = p.Passes(ctx, d) }}
 }
 
 // seen is a wish of which readers see every step.
@@ -79,11 +92,11 @@ func Scenarios() []Scenario {
 		{Name: "a drain that waits, and a recovery", History: 1, Actors: []Actor{Drains("M1"), Writes("W1", "w", wish("one", "a")), Recovers("R1", dead)}},
 		{Name: "a registration beside a collection", History: 1, Actors: []Actor{
 			Writes("W2", "w", wish("two", "a")),
-			inTurn("V1", Writes("V1", "v", wish("v-one", "b"), wish("v-two", "b"), wish("v-three", "b")), sleeps(3*time.Hour), Collects("V1"), Writes("V1", "v", wish("v-four", "b"))),
+			inTurn("V1", Writes("V1", "v", wish("v-one", "b"), wish("v-two", "b"), wish("v-three", "b")), later(3*time.Hour), Collects("V1", 1), Writes("V1", "v", wish("v-four", "b"))),
 		}},
-		{Name: "a collection inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1")}},
-		{Name: "two collections inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1"), Collects("C2")}},
-		{Name: "a collection and a recovery inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1"), Recovers("R1", dead)}},
+		{Name: "a collection inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1", 1)}},
+		{Name: "two collections inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1", 1), Collects("C2", 1)}},
+		{Name: "a collection and a recovery inside", History: 4, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1", 1), Recovers("R1", dead)}},
 		{Name: "a trim behind a publication", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), inTurn("T1", Writes("T1", "v", wish("two", "b")), Trims("T1"))}},
 		{Name: "a trim beside two writers", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Writes("V1", "v", wish("two", "b")), Trims("T1")}},
 		{Name: "readers see one table", History: 1, Visible: true, Rivals: true, Actors: []Actor{Writes("W1", "w", seen("one", "x"))}},
@@ -92,5 +105,30 @@ func Scenarios() []Scenario {
 		{Name: "two tables undone by mistake", History: 1, Visible: true, Actors: []Actor{Writes("W1", "w", seen("one", "x", "y")), Recovers("R1", undoing)}},
 		{Name: "undone beside another writer", History: 1, Visible: true, Actors: []Actor{Writes("W1", "w", seen("one", "x")), Writes("V1", "v", seen("two", "x")), Recovers("R1", undoing)}},
 		{Name: "a trim and a recovery inside", History: 3, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Trims("T1"), Recovers("R1", dead)}},
+		{Name: "a successor and a collection", History: 1, Actors: []Actor{
+			Writes("W2", "w", wish("two", "a")),
+			inTurn("W3", Writes("W3", "w", wish("three", "a"), wish("four", "a"), wish("five", "b")), later(3*time.Hour), Collects("W3", 1), Writes("W3", "v", wish("six", "b"))),
+		}},
+		{Name: "two collections of two minds", History: 10, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Collects("C1", 1), Collects("C2", 6)}},
+		{Name: "a drain, and who begins behind it", History: 1, Lock: manifest.Draining, Rivals: true, Actors: []Actor{Writes("W1", "w", wish("one", "a"))}},
+		{Name: "a freeze, and who begins behind it", History: 1, Lock: manifest.Frozen, Rivals: true, Actors: []Actor{Writes("W1", "w", wish("one", "a", "b"))}},
+		{Name: "a lock that is over", History: 1, Actors: []Actor{
+			Writes("W1", "w", wish("one", "a")), inTurn("M1", Locks("M1", manifest.Frozen, time.Hour), later(2*time.Hour)), Writes("V1", "v", wish("two", "b")),
+		}},
+		{Name: "two trims inside", History: 3, Actors: []Actor{Writes("W1", "w", wish("one", "a"), wish("two", "b")), Trims("T1"), Trims("T2")}},
+		{Name: "a trim and two recoveries inside", History: 3, Actors: []Actor{Writes("W1", "w", wish("one", "a")), inTurn("R1", Recovers("R1", dead), Trims("R1")), Recovers("R2", dead)}},
+		{Name: "two who undo", History: 1, Visible: true, Actors: []Actor{Writes("W1", "w", seen("one", "x")), Recovers("R1", undoing), Recovers("R2", undoing)}},
+		{Name: "two who undo two tables", History: 1, Visible: true, Actors: []Actor{Writes("W1", "w", seen("one", "x", "y")), Recovers("R1", undoing), Recovers("R2", undoing)}},
+		{Name: "two who undo, for long", History: 1, Visible: true, Actors: []Actor{
+			Writes("W1", "w", seen("one", "x")), Recovers("R1", undoing),
+			inTurn("R2", later(10*time.Minute), Recovers("R2", undoing), Writes("R2", "v", seen("two", "x"))),
+		}},
+		{Name: "a trim, closely", History: 1, Closely: true, At: Point{"W1", 5, Before}, Actors: []Actor{Writes("W1", "w", wish("one", "a")), inTurn("T1", Writes("T1", "v", wish("two", "b")), Trims("T1"))}},
+		{Name: "a trim behind all", History: 1, Actors: []Actor{inTurn("W1", Writes("W1", "w", wish("one", "a")), Trims("W1"))}},
+		{
+			Name: "two who undo, closely", History: 1, Visible: true, Closely: true,
+			Began: []Actor{Writes("W1", "w", seen("one", "x", "y"))}, Until: "began!3",
+			Actors: []Actor{Recovers("R1", undoing), Recovers("R2", undoing)},
+		},
 	}
 }

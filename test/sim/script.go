@@ -15,10 +15,12 @@ type script struct {
 }
 
 func (s *script) next(_ *World, parked []*request) (int, Fate) {
-	pick, rank := 0, -1
+	pick, rank := 0, -2
 	for i, r := range parked {
 		c, score := r.who(), 0
 		switch {
+		case r.last:
+			score = -1
 		case len(s.order) > 0 && s.order[0] == c:
 			score = 4
 		case r.verb != 0 && c == s.last:
@@ -75,6 +77,43 @@ func (r *turns) next(_ *World, parked []*request) (int, Fate) {
 	r.step++
 	r.last = parked[pick].who()
 	r.path = append(r.path, r.last)
+	return pick, Arrives
+}
+
+// sleeper is a chooser that stops one process before its request number at+1, and
+// lets it go on when all others are done: whatever it knows is old by then.
+type sleeper struct {
+	who  string
+	at   int
+	made int // requests of the process
+	last string
+	path []string
+}
+
+func (s *sleeper) next(_ *World, parked []*request) (int, Fate) {
+	pick, rank := 0, -1
+	for i, r := range parked {
+		score := 0
+		switch {
+		case r.by.Name == s.who && s.made < s.at:
+			score = 4
+		case r.by.Name == s.who, r.last: // the others first
+		case r.verb != 0 && r.who() == s.last:
+			score = 3
+		case r.verb != 0:
+			score = 2
+		default:
+			score = 1
+		}
+		if score > rank {
+			pick, rank = i, score
+		}
+	}
+	if parked[pick].by.Name == s.who {
+		s.made++
+	}
+	s.last = parked[pick].who()
+	s.path = append(s.path, s.last)
 	return pick, Arrives
 }
 

@@ -35,7 +35,7 @@ type Simulated struct {
 func NewSimulator(t *testing.T) *Simulator {
 	t.Helper()
 	clk := &clock{t: epoch}
-	return &Simulator{t: t, clock: clk, origin: origin(t, clk, 4, true)}
+	return &Simulator{t: t, clock: clk, origin: origin(t, clk, Scenario{History: 4, Visible: true})}
 }
 
 // Seed runs one seed: writers under two ids and their successors, recoverers that
@@ -116,7 +116,7 @@ func cast(rng *rand.Rand) (actors []Actor) {
 		add(Freezes("M1"))
 	}
 	if rng.IntN(2) == 0 {
-		add(Collects("C1"))
+		add(Collects("C1", 1))
 	}
 	if rng.IntN(3) == 0 {
 		add(Trims("T1"))

@@ -86,8 +86,10 @@ type request struct {
 	body   []byte // of a put
 	seq    int
 	until  time.Time                  // of a sleeper
+	jump   time.Duration              // without a verb: by how much the world's clock goes on
 	do     func(d *mem.Bucket) string // takes effect; says in a word what was answered
 	answer chan error                 // nil: nobody waits for it
+	last   bool                       // it lands behind all others
 }
 
 // who is whose turn it is when the request goes on: a process, or a thread of one.
@@ -217,6 +219,9 @@ func (w *World) bury() {
 // step carries out one request.
 func (w *World) step(r *request, fate Fate) {
 	if r.verb == 0 {
+		if r.jump > 0 {
+			w.clock.set(w.clock.now().Add(r.jump))
+		}
 		r.answer <- nil
 		return
 	}
