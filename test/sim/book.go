@@ -102,7 +102,7 @@ func (l *Ledger) decision(d *mem.Bucket, e *manifest.Entry, b *manifest.Batch) {
 	case b.By.Role == manifest.RoleRecovery && !ended:
 		l.breach("RecoveryDecidesForEndedEpochsOnly", "publication %d decides %s, whose epoch %s is not over", b.Number, e.Operation, e.Epoch)
 	}
-	if s := o.plan; s != nil && (e.Epoch != s.Epoch || e.Writer != s.Writer || e.Base != s.Base || !slices.Contains([]string{s.Outcomes.Publish, s.Outcomes.Abandon, s.Outcomes.RollBack}, e.OutcomeID)) {
+	if s := o.plan; s != nil && (e.Epoch != s.Epoch || e.Writer != s.Writer || e.Base != s.Base || e.OutcomeID != minted(s, e.Kind)) {
 		l.breach("TheEntryIsOfTheIntent", "publication %d decides %s of %s %s (base %d, %s), armed by %s %s (base %d, %+v)",
 			b.Number, e.Operation, e.Writer, e.Epoch, e.Base, e.OutcomeID, s.Writer, s.Epoch, s.Base, s.Outcomes)
 	}
@@ -116,6 +116,11 @@ func (l *Ledger) decision(d *mem.Bucket, e *manifest.Entry, b *manifest.Batch) {
 	case recovery.TraitsOf(o.plan.Kind).Visible && l.applied(d, o):
 		l.breach("WhatReadersSeeIsNotAbandoned", "publication %d abandons %s, of which readers see something", b.Number, e.Operation)
 	}
+}
+
+// minted is the id that an outcome of this kind was given in the intent.
+func minted(s *recovery.Sidecar, k manifest.Kind) string {
+	return map[manifest.Kind]string{manifest.KindPublish: s.Outcomes.Publish, manifest.KindAbandon: s.Outcomes.Abandon, manifest.KindRollBack: s.Outcomes.RollBack}[k]
 }
 
 // visible enters the tables of a published operation.

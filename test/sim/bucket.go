@@ -103,9 +103,9 @@ func (b *bucket) PutIfAbsent(ctx context.Context, key string, body []byte, attem
 func (b *bucket) Delete(ctx context.Context, key string) error {
 	var err error
 	if lost := b.p.ask(ctx, fault.Delete, key, nil, func(q *request, d *mem.Bucket) string {
-		_, there := d.Get(always, key)
+		o, there := d.Get(always, key)
 		if err = d.Delete(always, key); there == nil && err == nil {
-			q.by.w.deleted(q.by, key)
+			q.by.w.deleted(q.by, o)
 			return "deleted"
 		}
 		return "absent"
@@ -130,8 +130,8 @@ func (w *World) created(by *Process, key string, body []byte) {
 	}
 }
 
-func (w *World) deleted(by *Process, key string) {
+func (w *World) deleted(by *Process, o objstore.Object) {
 	if w.ledger != nil {
-		w.ledger.deleted(w.Disk, by.Name, key)
+		w.ledger.deleted(w.Disk, by.Name, o)
 	}
 }

@@ -56,7 +56,7 @@ func (x *Explorer) sleepers() {
 	for _, a := range x.scenario.Actors[:len(x.scenario.Actors)*min(1, len(x.scenario.Actors)-1)] {
 		for at := 0; x.Failed == ""; at++ {
 			c := &sleeper{who: a.Name, at: at}
-			res := x.run(x.origin, Leg{Name: "do"}, x.scenario.Actors, c, false)
+			res := x.run(x.origin, Leg{Name: "do", Point: x.scenario.At}, x.scenario.Actors, c, false)
 			x.Schedules++
 			if x.reach(res.end); c.made <= at {
 				break

@@ -193,7 +193,8 @@ func (l *Ledger) intent(d *mem.Bucket, by, key string, body []byte) {
 }
 
 // deleted is called behind the deletion of an object that was there.
-func (l *Ledger) deleted(d *mem.Bucket, by, key string) {
+func (l *Ledger) deleted(d *mem.Bucket, by string, object objstore.Object) {
+	key := object.Key
 	switch {
 	case strings.HasPrefix(key, recovery.Prefix) && !strings.Contains(key, "."):
 		op := manifest.OperationID(strings.TrimPrefix(key, recovery.Prefix))
@@ -207,6 +208,9 @@ func (l *Ledger) deleted(d *mem.Bucket, by, key string) {
 			l.breach("OnlyWhatDidNothingIsDiscarded", "%s discarded %s, which has effects", by, op)
 		case o.outcome != "" && o.by.Role == manifest.RoleRecovery && recorded(d, op) == 0:
 			l.breach("AuditBeforeCleanUp", "%s deleted the intent of %s, which recovery decided, before there was a row", by, op)
+		}
+		if l.lock != nil && l.lock.Owner == "roll-back/"+string(op) && l.lock.Until.After(object.Date) {
+			l.breach("TheLockGoesBeforeTheIntent", "%s deleted the intent of %s, whose roll-back holds the lock until %s", by, op, l.lock.Until)
 		}
 		o.gone = true
 		l.ops[op], l.rows[by] = o, max(l.rows[by], recorded(d, op))
@@ -224,12 +228,26 @@ func (l *Ledger) deleted(d *mem.Bucket, by, key string) {
 		if boundary(d) <= strings.TrimPrefix(key, manifest.Prefix) {
 			l.breach("BoundaryBeforeCollection", "%s deleted %s above the boundary %q", by, short(key), short(boundary(d)))
 		}
+		if age := object.Date.Sub(object.Modified); age < manifest.MinAge {
+			l.breach("TheLastHourIsKept", "%s deleted %s, which is %s old", by, short(key), age)
+		}
+		l.unneeded(d, by, key)
 	case strings.HasPrefix(key, manifest.BoundaryPrefix):
 		if manifest.BoundaryPrefix+boundary(d) < key {
 			l.breach("BoundaryBeforeCollection", "%s deleted the boundary that holds", by)
 		}
 	case strings.HasPrefix(key, "audit/"), key == manifest.IdentityKey:
 		l.breach("TheTrailIsKept", "%s deleted %s", by, short(key))
+	}
+}
+
+// unneeded checks that a publication may go: no intent is there whose outcome it holds.
+func (l *Ledger) unneeded(d *mem.Bucket, by, key string) {
+	for op, o := range l.ops {
+		decided := o.outcome != "" && (key == manifest.Key(o.version) || key == manifest.Key(o.restored))
+		if decided && !o.gone && there(d, recovery.SidecarKey(op)) {
+			l.breach("WhatIsUnfinishedKeepsItsHistory", "%s deleted %s, which decides %s, and its intent is there", by, short(key), op)
+		}
 	}
 }
 

@@ -59,6 +59,8 @@ func (p *Process) reported(rep recovery.Report) {
 		l.breach("NothingSoundIsRefused", "%s refuses %s: %s", p.Name, rep.Operation, v.Message)
 	case v.Decision == recovery.RollBack && !recovery.TraitsOf(rep.Sidecar.Kind).Visible:
 		l.breach("WhatNobodySawNeedsNobody", "%s would undo %s, of which nobody can see anything: %s", p.Name, rep.Operation, v.Message)
+	case v.Reason == recovery.ReasonFrozen && recovery.TraitsOf(rep.Sidecar.Kind) == (recovery.Traits{Mode: recovery.ModeConfirmed}) && !l.ops[rep.Operation].confirmed:
+		l.breach("WhatIsAbandonedWaitsForNoLock", "%s leaves %s, which was never confirmed, for a lock: %s", p.Name, rep.Operation, v.Message)
 	case v.Reason == recovery.ReasonFrozen && l.lock != nil && l.lock.Mode == manifest.Draining && rep.Sidecar.Base < l.lock.Version && !recovery.TraitsOf(rep.Sidecar.Kind).Visible:
 		l.breach("ADrainWaitsForNobodyThatWaits", "%s leaves %s (base %d) while %s drains since %d, and the drain waits for it", p.Name, rep.Operation, rep.Sidecar.Base, l.lock.Owner, l.lock.Version)
 	}

@@ -30,9 +30,10 @@ type Scenario struct {
 	Began []Actor
 	Until string
 	// Closely: every order in which somebody loses its turn at most twice is run, in a
-	// sample too; At, if set, happens in each.
+	// sample too.
 	Closely bool
-	At      Point
+	// At, if set, happens while somebody sleeps or loses its turn.
+	At Point
 }
 
 var dead = recovery.RollForwardOnly{EndEpoch: true}
@@ -47,6 +48,10 @@ func inTurn(name string, actors ...Actor) Actor {
 			a.Work(ctx, p)
 		}
 	}}
+}
+
+func sleeps(d time.Duration) Actor {
+	return Actor{Work: func(ctx context.Context, p *Process) { _ = p.Sleep(ctx, d) }}
 }
 
 // later lets time pass for everybody.
@@ -128,6 +133,18 @@ func Scenarios() []Scenario {
 		{
 			Name: "two who undo, closely", History: 1, Visible: true, Closely: true,
 			Began: []Actor{Writes("W1", "w", seen("one", "x", "y"))}, Until: "began!3",
+			Actors: []Actor{Recovers("R1", undoing), Recovers("R2", undoing)},
+		},
+		{Name: "a collector whose clock is fast", History: 1, Actors: []Actor{
+			Writes("W1", "w", wish("one", "a"), wish("two", "a"), wish("three", "a"), wish("four", "b")), inTurn("C1", sleeps(3*time.Hour), Collects("C1", 1)),
+		}},
+		{Name: "a collection beside one that died", History: 1, At: Point{"W1", 6, Before}, Actors: []Actor{
+			Writes("W1", "w", wish("one", "a")), Collects("C1", 1),
+			inTurn("V1", Writes("V1", "v", wish("v-one", "b"), wish("v-two", "b"), wish("v-three", "b"), wish("v-four", "b")), later(3*time.Hour)),
+		}},
+		{
+			Name: "two that pend in one table", History: 1, Visible: true,
+			Began: []Actor{Writes("W1", "w", seen("one", "x")), Writes("V1", "v", seen("two", "x"))}, Until: "began!6~V1*13,W1*14,V1*1",
 			Actors: []Actor{Recovers("R1", undoing), Recovers("R2", undoing)},
 		},
 	}
