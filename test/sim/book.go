@@ -147,7 +147,7 @@ func (l *Ledger) visible(d *mem.Bucket, e *manifest.Entry, b *manifest.Batch, pl
 		}
 		l.tables[c.Table] = *c.To
 		key := l.object(c.Table, c.To.Ref)
-		if v, err := d.Get(always, key); err != nil || digestOf(v) != c.To.Digest {
+		if v, err := d.Get(always, key); err != nil || c.To.Digest == "" || digestOf(v) != c.To.Digest {
 			l.breach("EffectBeforePublication", "publication %d names %s, which is not there as it says (%v)", b.Number, short(key), err)
 		}
 	}

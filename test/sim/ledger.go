@@ -171,6 +171,9 @@ func (l *Ledger) intent(d *mem.Bucket, by, key string, body []byte) {
 			return
 		}
 		o.confirmed = true
+		if o.plan.Base < l.low && o.outcome == "" {
+			l.breach("AnnouncedBeforeTrimmed", "%s confirmed %s, which started from %d, and everything before %d is forgotten", by, op, o.plan.Base, l.low)
+		}
 		l.ops[manifest.OperationID(op)] = o
 		for _, t := range o.plan.Tables {
 			key := l.object(t.Table, manifest.Ref{Number: t.Number, Operation: o.plan.Operation})

@@ -140,11 +140,16 @@ func Scenarios() []Scenario {
 		}},
 		{Name: "a collection beside one that died", History: 1, At: Point{"W1", 6, Before}, Actors: []Actor{
 			Writes("W1", "w", wish("one", "a")), Collects("C1", 1),
-			inTurn("V1", Writes("V1", "v", wish("v-one", "b"), wish("v-two", "b"), wish("v-three", "b"), wish("v-four", "b")), later(3*time.Hour)),
+			inTurn("X1", Writes("X1", "v", wish("v-one", "b"), wish("v-two", "b"), wish("v-three", "b"), wish("v-four", "b")), later(3*time.Hour)),
 		}},
 		{
 			Name: "two that pend in one table", History: 1, Visible: true,
 			Began: []Actor{Writes("W1", "w", seen("one", "x")), Writes("V1", "v", seen("two", "x"))}, Until: "began!6~V1*13,W1*14,V1*1",
+			Actors: []Actor{Recovers("R1", undoing), Recovers("R2", undoing)},
+		},
+		{
+			Name: "two that pend in one table, of which nothing is there", History: 1, Visible: true,
+			Began: []Actor{Writes("W1", "w", seen("one", "x")), Writes("V1", "v", seen("two", "x"))}, Until: "began!5~V1*13,W1*13,V1*1",
 			Actors: []Actor{Recovers("R1", undoing), Recovers("R2", undoing)},
 		},
 	}
