@@ -23,7 +23,7 @@
 //
 //	beginning ─▶ the actors' requests in every order ─▶ all die behind each durable write ─┐
 //	    └─▶ at each durable write of each actor: it dies before, behind or within it;      │
-//	        its answer is lost; its request is lost; it lands late                         ▼
+//	        its answer is lost; its request is lost; it lands late, or last                ▼
 //	    a recovery, or two at once in every order ─▶ each dies behind each of its writes ─▶ the next ─▶ oracles
 //
 // Two states of the bucket with the same bytes, and the same promises to clients,

@@ -72,7 +72,7 @@ type Explorer struct {
 //	beginning ──▶ every order of the actors' requests ──▶ behind each durable write all die
 //	    │                                                            │
 //	    └──▶ each durable write of each actor ──▶ it dies before,    │
-//	         behind or within it, or its answer is lost, or it lands late
+//	         behind or within it, or its answer is lost, or it lands late, or last
 //	                                                                 ▼
 //	              a recovery, and two at once ──▶ behind each of its durable writes it dies
 //	                                                                 ▼

@@ -63,7 +63,7 @@ func run(t *testing.T, clk *clock, from *State, leg Leg, actors []Actor, c choos
 		if seeded, ok := c.(*Chances); ok {
 			w.patient, w.rng = true, rand.New(rand.NewPCG(seeded.seed, 0x51d))
 		}
-		w.ledger = from.ledger.clone()
+		w.ledger, w.most = from.ledger.clone(), most
 		for _, r := range from.late {
 			late := *r
 			late.by = &Process{w: w, Name: r.by.Name}

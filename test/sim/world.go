@@ -53,6 +53,7 @@ type World struct {
 	// wrote, if set, is called behind every durable write that took effect.
 	wrote func()
 	over  bool // everybody is dead
+	most  int  // requests after which everybody dies; 0: they come to their end
 }
 
 // chooser decides, at each step, who goes on.
@@ -192,7 +193,10 @@ func (w *World) schedule() {
 		slices.SortFunc(w.parked, func(a, b *request) int {
 			return cmp.Or(strings.Compare(a.by.Name, b.by.Name), cmp.Compare(a.thread, b.thread), cmp.Compare(a.verb, b.verb), strings.Compare(a.key, b.key), cmp.Compare(a.seq, b.seq))
 		})
-		i, fate := w.chooser.next(w, w.parked)
+		i, fate := -1, Arrives
+		if w.most == 0 || len(w.trace) < w.most {
+			i, fate = w.chooser.next(w, w.parked)
+		}
 		if i < 0 {
 			w.over = true
 			w.mu.Unlock()
