@@ -11,7 +11,10 @@ const (
 	// Starting: it does not serve yet; Waiting says what it waits for, if anything.
 	Starting State = "Starting"
 	Serving  State = "Serving"
+	// Draining: it takes no more writes, because it ends or because of a write lock;
+	// what is under way is finished.
 	Draining State = "Draining"
+	// Frozen: reads only, until the lock that holds the store ends.
 	Frozen   State = "Frozen"
 	Poisoned State = "Poisoned"
 )
@@ -37,8 +40,13 @@ type Status struct {
 	Next    uint64 `json:"next"`
 	// Published is the position that the newest published checkpoint covers.
 	Published uint64 `json:"published"`
-	// InFlight counts client transactions that are not answered yet.
+	// InFlight counts client transactions that may write and are not answered yet;
+	// Parked those that have not begun, because they wait for the end of a write lock.
 	InFlight int `json:"inFlight"`
+	Parked   int `json:"parked,omitempty"`
+	// Lock is the owner of the write lock that this process heeds: it is the one of
+	// the manifest version below. Nothing that writes has begun since.
+	Lock string `json:"lock,omitempty"`
 	// Manifest is the newest manifest version that this process has seen.
 	Manifest uint64 `json:"manifest"`
 	// Open are the operations that this process has armed and works on; Abandoned

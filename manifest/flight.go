@@ -120,7 +120,7 @@ func (b *boarding) publication() Publication {
 // refuses. What a neighbour in the batch makes impossible waits for its outcome.
 func (f *flight) admit(st *State) (b boarding) {
 	seen := st
-	if over := f.s.expired(st); over != nil {
+	if over := f.s.expired(st); over != nil && !f.members[0].expires() {
 		// Who first sees that a lock is over says so, in front of what is its own.
 		b.entries = []Entry{*over}
 		st = st.cow()

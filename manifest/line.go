@@ -49,6 +49,11 @@ func (r *request) unless(err error) error {
 	return err
 }
 
+// expires reports whether r itself ends a lock.
+func (r *request) expires() bool {
+	return len(r.pub.Entries) > 0 && r.pub.Entries[0].Kind == KindExpire
+}
+
 // counted reports whether err, from the newest state, says that what passed was
 // published after all.
 func (r *request) counted(err error) bool {

@@ -199,3 +199,20 @@ func (s *Store) Extend(ctx context.Context, by Publisher, owner string, until ti
 func (s *Store) Release(ctx context.Context, by Publisher, owner string) (Published, error) {
 	return s.Publish(ctx, Publication{By: by, Entries: []Entry{{Kind: KindRelease, Lock: &Lock{Owner: owner}}}})
 }
+
+// Expire ends the lock if the object store's date says that its time is over.
+// Anybody may: nothing is published, and no error told, while it is not.
+func (s *Store) Expire(ctx context.Context, by Publisher) (Published, error) {
+	st, err := s.Latest(ctx)
+	if err == nil && st.Lock != nil {
+		err = s.askDate(ctx)
+	}
+	if err != nil {
+		return Published{}, err
+	}
+	over := s.expired(st)
+	if over == nil {
+		return Published{State: st}, nil
+	}
+	return s.Publish(ctx, Publication{By: by, Entries: []Entry{*over}})
+}

@@ -57,7 +57,8 @@ type Result struct {
 // Commit takes one operation through arm, apply, confirm, publish and delete.
 //
 // A nil error means: published, visible, for good. Otherwise: *RequiredError
-// (a pending operation holds a table; nothing was armed), manifest.ErrFenced
+// (a pending operation holds a table; nothing was armed), *manifest.LockedError
+// (somebody holds the store; nothing was armed), manifest.ErrFenced
 // before arming (register again, nothing was armed), ErrFailed (decided: never
 // visible), manifest.ErrUnknown (the outcome could not be told in time; the
 // sidecar stays, and Result.Operation names the operation to ask about), or the
@@ -101,6 +102,15 @@ func (w *Writer) plan(ctx context.Context, op Operation) (*Sidecar, error) {
 	}
 	if actual := st.Writers[w.opt.ID]; actual != epoch {
 		return nil, &manifest.FencedError{Writer: w.opt.ID, Epoch: epoch, Actual: actual}
+	}
+	if st.Lock != nil { // what begins now may not publish; is it over?
+		over, err := w.m.Expire(ctx, w.publisher(epoch))
+		if err != nil {
+			return nil, err
+		}
+		if st = over.State; st.Lock != nil {
+			return nil, &manifest.LockedError{Lock: *st.Lock}
+		}
 	}
 	required, err := w.pending(ctx, "", tables)
 	if err != nil {

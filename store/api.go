@@ -31,6 +31,7 @@ const (
 //	GET  /v1/tables/{table}/rows        {"rows":[...],"next"}; ?after=KEY&limit=N
 //	GET  /v1/tables/{table}/rows/{key}  {"key","row"}
 //	POST /v1/checkpoint                 publish now
+//	GET  /v1/lock                       {"held","mode","owner","reason","since","until","parked"}
 //	GET  /healthz, /readyz
 //
 // A refusal is {"error":{"reason","message","outcome"}}. outcome is "unknown" when
@@ -39,6 +40,7 @@ func (s *Store) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/transactions", s.postTransaction)
 	mux.HandleFunc("POST /v1/checkpoint", s.postCheckpoint)
+	mux.HandleFunc("GET /v1/lock", s.getLock)
 	mux.HandleFunc("GET /v1/tables", s.serving(s.getTables))
 	mux.HandleFunc("GET /v1/tables/{table}/rows", s.serving(s.getRows))
 	mux.HandleFunc("GET /v1/tables/{table}/rows/{key}", s.serving(s.getRow))
@@ -174,6 +176,27 @@ func (s *Store) getRow(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusOK, Row{Key: key, Row: row})
+}
+
+// Hold is the answer to GET /v1/lock: who waits is told for whom, and until when.
+type Hold struct {
+	Held   bool              `json:"held"`
+	Mode   manifest.LockMode `json:"mode,omitempty"`
+	Owner  string            `json:"owner,omitempty"`
+	Reason string            `json:"reason,omitempty"`
+	Since  time.Time         `json:"since,omitzero"`
+	Until  time.Time         `json:"until,omitzero"`
+	// Parked is how many transactions wait for its end in this process.
+	Parked int `json:"parked,omitempty"`
+}
+
+func (s *Store) getLock(w http.ResponseWriter, _ *http.Request) {
+	var h Hold
+	if l := s.held(); l != nil {
+		who, _ := s.gate.state()
+		h = Hold{Held: true, Mode: l.Mode, Owner: l.Owner, Reason: l.Reason, Since: l.Since, Until: l.Until, Parked: who.parked}
+	}
+	answer(w, http.StatusOK, h)
 }
 
 // getReady is for a readiness probe: 200 while transactions are taken.

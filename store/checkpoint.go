@@ -82,6 +82,7 @@ func (s *Store) note(r *root) {
 	pins, covered := s.own(r.manifest.View())
 	s.tables.published(pins)
 	s.cover(covered)
+	s.heed(r.manifest.View().Lock)
 }
 
 // truncate removes the part of the log that the root covers, after it has read

@@ -17,16 +17,17 @@ import (
 // are *Refusal, or wrap one; Refusal.Unknown says whether the transaction may have
 // happened.
 func (s *Store) Transact(ctx context.Context, t Transaction) (Result, error) {
-	leave, err := s.gate.enter()
+	t.Statements = slices.Clone(t.Statements) // the caller's are the caller's
+	if err := t.normalise(s.names); err != nil {
+		return Result{}, err // nobody waits for the end of a lock to be told that
+	}
+	writes := t.writes()
+	leave, err := s.gate.enter(ctx, writes, func() <-chan time.Time { return s.opt.After(s.opt.Park) })
 	if err != nil {
 		return Result{}, err
 	}
 	defer leave()
-	t.Statements = slices.Clone(t.Statements) // the caller's are the caller's
-	if err := t.normalise(s.names); err != nil {
-		return Result{}, err
-	}
-	if !t.writes() {
+	if !writes {
 		return s.readOnly(t), nil
 	}
 	r, ticket, err := s.enqueue(t)

@@ -55,7 +55,7 @@ func (s *Store) keep(ctx context.Context, began log.Position) error {
 		if fatal(c.err) {
 			return c.err
 		}
-		when.passed(publish, c.err != nil, s.backoff(when.failures))
+		when.passed(publish, c.err != nil, s.backoff(when.failures), s.held() != nil)
 	}
 }
 
@@ -65,6 +65,9 @@ func (s *Store) pass(ctx context.Context, began log.Position, publish bool) chec
 	r, err := s.reach(ctx, began)
 	if err == nil && !publish {
 		err = s.look(ctx, r)
+	}
+	if err == nil {
+		err = s.expire(ctx, r)
 	}
 	c := checkpoint{err: err}
 	if err == nil && publish {

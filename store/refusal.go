@@ -21,6 +21,7 @@ const (
 	ReasonTooLarge   Reason = "TooLarge"   // the body is above its bound
 	ReasonStarting   Reason = "Starting"   // the store does not serve yet
 	ReasonDraining   Reason = "Draining"   // the process is about to end
+	ReasonFrozen     Reason = "Frozen"     // a write lock holds the store
 	ReasonOverloaded Reason = "Overloaded" // too many transactions are in flight
 	ReasonPoisoned   Reason = "Poisoned"   // the local log has failed
 	ReasonNoAnswer   Reason = "NoAnswer"   // the caller stopped waiting

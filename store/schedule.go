@@ -15,7 +15,8 @@ type schedule struct {
 	due      time.Time // of the next checkpoint
 	look     time.Time // of the next look at the manifest; zero: nobody asked
 	looked   time.Time
-	failures int // in a row
+	failures int           // in a row
+	gap      time.Duration // between two looks for the end of a lock; zero: no lock
 }
 
 // next is how long to wait.
@@ -29,8 +30,8 @@ func (w *schedule) next() time.Duration {
 
 // nudged notes that somebody wants the manifest to be looked at.
 func (w *schedule) nudged() {
-	if w.look.IsZero() {
-		w.look = w.looked.Add(lookGap)
+	if soon := w.looked.Add(lookGap); w.look.IsZero() || soon.Before(w.look) {
+		w.look = soon
 	}
 }
 
@@ -38,9 +39,15 @@ func (w *schedule) nudged() {
 // due, or when the last one waits for what a look may show.
 func (w *schedule) publish() bool { return w.failures > 0 || !w.opt.Now().Before(w.due) }
 
-// passed plans the next pass.
-func (w *schedule) passed(published, failed bool, backoff time.Duration) {
+// passed plans the next pass; held says that a write lock holds the store.
+func (w *schedule) passed(published, failed bool, backoff time.Duration, held bool) {
 	w.looked, w.look = w.opt.Now(), time.Time{}
+	if held {
+		w.gap = min(max(2*w.gap, holdLookFirst), holdLookMost)
+		w.look = w.looked.Add(w.gap/2 + time.Duration(w.opt.Jitter()*float64(w.gap)/2))
+	} else {
+		w.gap = 0
+	}
 	switch {
 	case failed:
 		w.failures++

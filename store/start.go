@@ -109,6 +109,7 @@ func (s *Store) start(ctx context.Context, l *log.Log) error {
 			s.root.Store(r)
 			_, covered = s.own(r.manifest.View())
 			s.cover(covered)
+			s.heed(r.manifest.View().Lock) // before the gate opens: a lock outlives its pods
 			s.say("")
 		case errors.Is(err, manifest.ErrSuperseded):
 			return err

@@ -15,13 +15,16 @@ var _ control.Source = (*Store)(nil)
 
 // Status implements control.Source.
 func (s *Store) Status() control.Status {
-	inside, why := s.gate.state()
+	// The lock before the crowd: nobody writes any more once it was heeded.
 	s.mu.Lock()
 	st := control.Status{
 		Writer: string(s.opt.Writer), Process: string(s.opt.Process), State: control.Serving,
-		Published: uint64(s.covered), InFlight: inside, Waiting: s.waiting,
+		Published: uint64(s.covered), Waiting: s.waiting,
 	}
+	lock := s.lock
 	s.mu.Unlock()
+	who, why := s.gate.state()
+	st.InFlight, st.Parked = who.writing, who.parked
 	if l := s.log.Load(); l != nil {
 		st.Durable, st.Next = uint64(l.Durable()), uint64(l.Next())
 	}
@@ -38,6 +41,14 @@ func (s *Store) Status() control.Status {
 		st.State = control.Starting
 	case why != nil:
 		st.State = control.Draining
+	case lock != nil:
+		st.State = control.Draining
+		if lock.Mode == manifest.Frozen {
+			st.State = control.Frozen
+		}
+	}
+	if lock != nil {
+		st.Lock = lock.Owner
 	}
 	return st
 }

@@ -55,6 +55,9 @@ type Options struct {
 	Remember int
 	// MaxInFlight bounds the transactions that are not answered yet. Default 1,024.
 	MaxInFlight int
+	// Park bounds how long a transaction that writes waits for the end of a write lock
+	// before it is refused. Default 10 s.
+	Park time.Duration
 	// Await bounds the wait for the outcome of an operation that somebody else
 	// decides, Poll is how often it is looked for. Defaults 30 s, 200 ms.
 	Await, Poll time.Duration
@@ -81,6 +84,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.PartSize, 6<<20)
 	setDefault(&o.Remember, 16384)
 	setDefault(&o.MaxInFlight, 1024)
+	setDefault(&o.Park, 10*time.Second)
 	setDefault(&o.Await, 30*time.Second)
 	setDefault(&o.Poll, 200*time.Millisecond)
 	setDefault(&o.RootTimeout, 15*time.Second)
@@ -141,6 +145,7 @@ type Store struct {
 	mu      sync.Mutex
 	waiting string // why the last checkpoint did not go out
 	covered manifest.Position
+	lock    *manifest.Lock // what newcomers that write wait for
 }
 
 // New returns a store that has to Run.
@@ -149,10 +154,12 @@ func New(opt Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{
+	s := &Store{
 		opt: opt, names: names{opt.TablePrefix}, tables: newTables(), seen: newMemory(opt.Remember),
 		gate:  gate{slots: opt.MaxInFlight, why: &Refusal{Reason: ReasonStarting, Message: "the store is starting", RetryAfter: time.Second}},
 		nudge: make(chan struct{}, 1), requests: make(chan chan<- checkpoint),
 		draining: make(chan struct{}), done: make(chan struct{}),
-	}, nil
+	}
+	s.gate.drained = s.signal.Notify
+	return s, nil
 }

@@ -37,7 +37,7 @@ type serveFlags struct {
 	root, dir, writer, prefix string
 	listen, controlListen     string
 	recover, keys             string
-	checkpoint, grace         time.Duration
+	checkpoint, grace, park   time.Duration
 	segment                   int64
 }
 
@@ -71,6 +71,7 @@ credentials_dir names.`,
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:8410", "address of the API; it has no access control")
 	fl.StringVar(&f.controlListen, "control-listen", "127.0.0.1:8411", "address of status, stream and refresh, for the operator")
 	fl.DurationVar(&f.checkpoint, "checkpoint-interval", 10*time.Second, "time between two checkpoints; nothing is published when nothing changed")
+	fl.DurationVar(&f.park, "park", 10*time.Second, "how long a write waits for the end of a write lock before it is refused")
 	fl.Int64Var(&f.segment, "segment-size", 16<<20, "bytes after which a segment of the log is sealed")
 	fl.StringVar(&f.recover, "recover", "", "who finishes what a crash left pending: operator, or self (default: operator; self with the default root)")
 	fl.StringVar(&f.keys, "audit-keys", "", "directory with the audit keys, for --recover self (default: made under --data-dir)")
@@ -108,7 +109,7 @@ func (f *serveFlags) options(stderr io.Writer) (store.Options, error) {
 			return rooturl.Open(ctx, f.root, rooturl.Options{})
 		},
 		NewID: newID, NewLogID: func() [16]byte { return ulid.Make() }, Jitter: rand.Float64,
-		Checkpoint: f.checkpoint, SegmentSize: f.segment,
+		Checkpoint: f.checkpoint, Park: f.park, SegmentSize: f.segment,
 		Report: func(line string) {
 			fmt.Fprintf(stderr, "%s salvor store %s: %s\n", time.Now().UTC().Format(time.RFC3339), f.writer, line)
 		},

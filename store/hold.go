@@ -1,0 +1,66 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/salvor-io/salvor/manifest"
+)
+
+// A store that is held looks at the manifest again and again, so that it goes on
+// when the lock ends although nobody tells it.
+const (
+	holdLookFirst = 250 * time.Millisecond
+	holdLookMost  = 5 * time.Second
+)
+
+// heed does what the manifest says of the write lock: who comes to write is parked
+// while somebody holds it. Those who are inside already are finished.
+func (s *Store) heed(l *manifest.Lock) {
+	s.mu.Lock()
+	same := s.lock == l || s.lock != nil && l != nil && *s.lock == *l
+	s.lock = l
+	if !same {
+		s.gate.held(frozen(l, s.opt.Now()))
+	}
+	s.mu.Unlock()
+	if !same {
+		s.signal.Notify()
+	}
+}
+
+// held returns the lock that the store heeds; nil when there is none.
+func (s *Store) held() *manifest.Lock {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lock
+}
+
+// frozen is what a client is told who waited for the end of a lock in vain.
+func frozen(l *manifest.Lock, now time.Time) *Refusal {
+	if l == nil {
+		return nil
+	}
+	// Nobody knows whether it ends earlier; this process's clock may be wrong.
+	again := min(max(l.Until.Sub(now), time.Second), 30*time.Second)
+	return &Refusal{Reason: ReasonFrozen, RetryAfter: again, Message: fmt.Sprintf(
+		"no writes until %s: the store is %s for %q by %s; reads go on, and `salvor manifest show` tells more",
+		l.Until.UTC().Format(time.RFC3339), l.Mode, l.Reason, l.Owner)}
+}
+
+// expire ends a lock whose time is over by the object store's date: with the
+// operator gone somebody has to, and every process that waits for it may.
+func (s *Store) expire(ctx context.Context, r *root) error {
+	if r.manifest.View().Lock == nil {
+		return nil
+	}
+	_, err := r.manifest.Expire(ctx, manifest.Publisher{
+		Role: manifest.RoleWriter, Process: s.opt.Process, Writer: s.opt.Writer, Epoch: r.writer.Epoch(),
+	})
+	s.note(r)
+	return err
+}
