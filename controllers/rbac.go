@@ -14,6 +14,10 @@ package controllers
 // +kubebuilder:rbac:groups=recovery.salvor.io,resources=recoverysidecars,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups=recovery.salvor.io,resources=recoverysidecars/status,verbs=patch
 
+// Freezes stores and lets them go.
+// +kubebuilder:rbac:groups=recovery.salvor.io,resources=storemaintenances,verbs=get;list;watch
+// +kubebuilder:rbac:groups=recovery.salvor.io,resources=storemaintenances/status,verbs=patch
+
 // Watches writers; only pods with the label recovery.salvor.io/store are kept.
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 

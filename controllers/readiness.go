@@ -6,9 +6,11 @@ package controllers
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
 	"github.com/salvor-io/salvor/detect"
+	"github.com/salvor-io/salvor/manifest"
 )
 
 // view is everything that a WALStore's conditions are made of.
@@ -23,6 +25,8 @@ type view struct {
 	// heard: at least one writer reports; poisoned are those whose log failed.
 	heard    bool
 	poisoned []string
+	// lock that holds the store.
+	lock *manifest.Lock
 	// isolation of this operator.
 	isolation detect.Isolation
 }
@@ -38,6 +42,7 @@ func readiness(v view) []condition {
 		v.stepCondition(v1alpha1.ConditionAuditReady, v.audited, v1alpha1.ReasonAuditChainGoesOn, "rows can be signed, and the chain goes on from the remembered head"),
 		v.recovering(),
 		v.poison(),
+		v.frozen(),
 		v.isolated(),
 		v.reconciling(),
 		v.stalledCondition(),
@@ -111,6 +116,18 @@ func (v view) poison() condition {
 		return unknown(t, v1alpha1.ReasonNotObserved, "no writer reports")
 	default:
 		return isFalse(t, v1alpha1.ReasonLogsHealthy, "no writer that reports has a failed log")
+	}
+}
+
+func (v view) frozen() condition {
+	const t = v1alpha1.ConditionFrozen
+	switch {
+	case v.lock != nil:
+		return isTrue(t, v1alpha1.ReasonLocked, fmt.Sprintf("%s by %s until %s: %s", v.lock.Mode, v.lock.Owner, v.lock.Until.UTC().Format(time.RFC3339), v.lock.Reason))
+	case !v.claimed.ok && v.claimed.bad == nil:
+		return unknown(t, v1alpha1.ReasonNotObserved, "nobody has read the manifest yet")
+	default:
+		return isFalse(t, v1alpha1.ReasonNotLocked, "no write lock holds the store")
 	}
 }
 

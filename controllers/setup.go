@@ -79,10 +79,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opt Options, metrics prometheu
 		return err
 	}
 	roots, book, last, meters := &Roots{}, &ledger{}, &results{}, newMeters(metrics)
-	stores, sidecars := &wake{}, &wake{}
+	stores, sidecars, maintenances := &wake{}, &wake{}, &wake{}
+	held := &holders{wake: maintenances}
 	events := mgr.GetEventRecorder("salvor-operator")
 	streams := &Streams{
-		opt: opt, log: mgr.GetLogger().WithName("streams"), cache: mgr.GetCache(), roots: roots, ledger: book, stores: stores, meters: meters,
+		opt: opt, log: mgr.GetLogger().WithName("streams"), cache: mgr.GetCache(), roots: roots, ledger: book, stores: stores, meters: meters, held: held,
 		started: make(chan struct{}), det: detect.New(opt.Detect),
 		watched: map[types.UID]*watched{}, byName: map[types.NamespacedName]types.UID{},
 	}
@@ -93,7 +94,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opt Options, metrics prometheu
 	}
 	s := &WALStoreReconciler{
 		Client: mgr.GetClient(), opt: opt, live: mgr.GetAPIReader(), events: events, roots: roots, streams: streams, sweeper: sweep,
-		ledger: book, results: last, sidecars: sidecars, meters: meters, each: map[types.NamespacedName]*memory{},
+		ledger: book, results: last, sidecars: sidecars, maintenances: maintenances, meters: meters, each: map[types.NamespacedName]*memory{},
 		opener: &opener{opt: opt, secrets: mgr.GetAPIReader(), requester: mgr.GetClient(), roots: roots},
 	}
 	if err := s.setup(mgr, stores); err != nil {
@@ -105,6 +106,12 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opt Options, metrics prometheu
 	}
 	if err := r.setup(mgr, sidecars); err != nil {
 		return fmt.Errorf("set up the RecoverySidecar controller: %w", err)
+	}
+	m := &StoreMaintenanceReconciler{
+		Client: mgr.GetClient(), opt: opt, live: mgr.GetAPIReader(), events: events, roots: roots, streams: streams, stores: stores, held: held,
+	}
+	if err := m.setup(mgr, maintenances); err != nil {
+		return fmt.Errorf("set up the StoreMaintenance controller: %w", err)
 	}
 	return nil
 }
@@ -167,6 +174,16 @@ func (r *RecoverySidecarReconciler) setup(mgr ctrl.Manager, woken *wake) error {
 		Watches(&v1alpha1.RecoverySidecar{}, r.arrivals(woken), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(source.Func(woken.Start)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.opt.Concurrency, SkipNameValidation: &r.opt.SkipNameValidation}).
+		Complete(r)
+}
+
+// setup: StoreMaintenances when they appear, change or vanish, and whatever pods
+// say of a lock. Our own status is no news.
+func (r *StoreMaintenanceReconciler) setup(mgr ctrl.Manager, woken *wake) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("storemaintenance").
+		For(&v1alpha1.StoreMaintenance{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(source.Func(woken.Start)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 4, SkipNameValidation: &r.opt.SkipNameValidation}).
 		Complete(r)
 }
 

@@ -36,6 +36,7 @@ type Streams struct {
 	ledger *ledger
 	sweep  *sweeper
 	stores *wake // the WALStore controller
+	held   *holders
 	meters *meters
 	// started is closed when ctx, that of Start, is set.
 	started chan struct{}

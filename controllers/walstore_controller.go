@@ -34,6 +34,8 @@ type WALStoreReconciler struct {
 	results  *results
 	sidecars *wake
 	meters   *meters
+	// maintenances is asked whose a lock is.
+	maintenances *wake
 
 	mu   sync.Mutex
 	each map[types.NamespacedName]*memory
@@ -90,6 +92,7 @@ func (r *WALStoreReconciler) watch(ctx context.Context, ws *v1alpha1.WALStore, r
 	if err := r.streams.Watch(ctx, ws, root); err != nil {
 		return fmt.Errorf("watch the writers: %w", err)
 	}
+	r.heldBy(ctx, ws, root)
 	if woken { // not before: who is alive has to be known
 		r.wakeAll(ctx, ws)
 	}

@@ -29,6 +29,7 @@ func (r *WALStoreReconciler) status(ctx context.Context, ws *v1alpha1.WALStore, 
 	var sum summary
 	if root != nil {
 		sum = r.streams.Summary(root)
+		v.lock = root.Manifest.View().Lock
 		r.root2status(st, root)
 		if root.away.is() != nil && v.claimed.bad == nil {
 			v.claimed = step{bad: rootFinding(root.away.is())}

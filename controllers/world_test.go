@@ -45,8 +45,9 @@ type world struct {
 	client    client.WithWatch
 	namespace string
 	number    int32
-	disk      *mem.Bucket   // the root itself
-	root      *fault.Bucket // the operator's door to it
+	disk      *mem.Bucket            // the root itself
+	more      map[string]*mem.Bucket // roots of stores that have their own, see manyRoots
+	root      *fault.Bucket          // the operator's door to it
 	opt       Options
 	meters    *prometheus.Registry
 	api       *requests

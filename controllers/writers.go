@@ -44,6 +44,7 @@ func (s *Streams) pod(pod *corev1.Pod, deleted bool) {
 		s.consider(wr)
 		delete(w.writers, id)
 		s.stores.up(w.root.Store, normal, 0)
+		s.held.up(w.root.Store)
 		return
 	}
 	facts := podFacts(pod, w.port)
@@ -51,6 +52,7 @@ func (s *Streams) pod(pod *corev1.Pod, deleted bool) {
 	if ready := facts.State == detect.PodRunning; wr.ready != ready {
 		wr.ready = ready // its stream may have told before: then no verdict changes
 		s.stores.up(w.root.Store, normal, 0)
+		s.held.up(w.root.Store)
 	}
 	s.dial(wr, pod.UID, controlAddr(pod, w.port), facts)
 	s.consider(wr)
@@ -114,6 +116,9 @@ func (s *Streams) heard(wr *writer, st *control.Status) {
 	}
 	if before == nil || before.State != st.State || before.PoisonReason != st.PoisonReason {
 		s.stores.up(wr.of.root.Store, normal, 0)
+	}
+	if drains(before, st) {
+		s.held.up(wr.of.root.Store)
 	}
 	if before != nil {
 		s.finished(wr, before, st)

@@ -41,6 +41,10 @@ type Terms struct {
 type View struct {
 	// Problem says why the root cannot be asked now; the rest is what was known last.
 	Problem string
+	// Was is the state that was told last; Asked: the lock was asked for, so it may have
+	// been taken though nobody lived to say so.
+	Was   State
+	Asked bool
 	// Date is the newest that object storage has said.
 	Date time.Time
 	Lock *manifest.Lock
@@ -99,8 +103,12 @@ func Decide(t Terms, v View, turn bool) Next {
 	switch {
 	case t.holds(v):
 		return hold(t, v)
-	case v.Took:
+	case v.Ended != nil:
 		return Next{State: Released, Why: ending(v.Ended)}
+	case v.Problem != "" && (v.Took || v.Asked): // nobody knows whether it is held
+		return Next{State: v.was(), Why: v.Problem}
+	case v.Took:
+		return Next{State: Released, Why: ending(nil)}
 	case t.Leave:
 		return Next{State: Released, Why: "it was never taken"}
 	case v.Problem != "":
@@ -114,6 +122,13 @@ func Decide(t Terms, v View, turn bool) Next {
 			"%s holds it until %s (%s)", v.Lock.Owner, v.Lock.Until.UTC().Format(time.RFC3339), v.Lock.Reason)}
 	}
 	return Next{State: Requested, Step: StepTake} // a foreign one whose time is over ends by the same publication
+}
+
+func (v View) was() State {
+	if v.Was == "" {
+		return Requested
+	}
+	return v.Was
 }
 
 // holds reports whether the freeze has the store's lock.

@@ -59,7 +59,11 @@ func TestDecideIsATable(t *testing.T) {
 		{name: "ended by its time", view: View{Took: true, Ended: &manifest.EndedLock{Owner: "M1", How: manifest.KindExpire, Version: 9}}, state: Released, why: "its time was over at version 9"},
 		{name: "ended by somebody", view: View{Took: true, Ended: &manifest.EndedLock{Owner: "M1", How: manifest.KindRelease, Version: 9}}, state: Released, why: "released at version 9"},
 		{name: "ended, and another's since", view: View{Took: true, Lock: lock("M2", manifest.Draining)}, state: Released, why: "how is not in the manifest"},
-		{name: "ended, and unreachable", view: View{Took: true, Problem: "no answer"}, state: Released},
+		{name: "ended, and unreachable", view: View{Took: true, Ended: &manifest.EndedLock{Owner: "M1", How: manifest.KindExpire, Version: 9}, Problem: "no answer"}, state: Released, why: "at version 9"},
+		{name: "held when it was seen last, unreachable", view: View{Took: true, Was: Held, Problem: "no answer"}, state: Held, why: "no answer"},
+		{name: "asked for, unreachable", view: View{Asked: true, Was: Requested, Problem: "no answer"}, state: Requested, why: "no answer"},
+		{name: "asked for, unreachable, left", terms: leave, view: View{Asked: true, Problem: "no answer"}, state: Requested, why: "no answer"},
+		{name: "never asked for, unreachable, left", terms: leave, view: View{Problem: "no answer"}, state: Released, why: "never taken"},
 		{name: "drains", view: View{Lock: lock("M1", manifest.Draining), Pods: []Pod{pod("a"), busy}}, state: Draining, why: "b (2 transactions in flight)"},
 		{name: "drained", view: View{Lock: lock("M1", manifest.Draining), Pods: []Pod{pod("b"), pod("a")}}, state: Draining, step: StepHold},
 		{name: "nobody there", view: View{Lock: lock("M1", manifest.Draining)}, state: Draining, step: StepHold},
@@ -142,7 +146,7 @@ func TestDecideIsTotal(t *testing.T) {
 	locks := []*manifest.Lock{nil, lock("M1", manifest.Draining), lock("M1", manifest.Frozen), lock("M2", manifest.Draining), lock("M2", manifest.Frozen)}
 	bools, n := []bool{false, true}, 0
 	for _, l := range locks {
-		for _, took := range bools {
+		for _, took := range []int{0, 1, 2, 3} { // nothing, asked, took, ended
 			for _, leave := range bools {
 				for _, turn := range bools {
 					for _, problem := range []string{"", "no answer"} {
@@ -152,7 +156,10 @@ func TestDecideIsTotal(t *testing.T) {
 									for _, until := range []time.Duration{time.Hour, 90 * time.Minute} {
 										for _, p := range []Pod{pod("a"), pod("a", func(p *Pod) { p.Word = nil }), pod("a", func(p *Pod) { p.Dead = true })} {
 											ts := Terms{Owner: "M1", Until: noon.Add(until), Leave: leave, DrainFor: drain, OnTimeout: to}
-											v := View{Lock: l, Took: took, Problem: problem, Date: noon.Add(at), Pods: []Pod{p}}
+											v := View{Lock: l, Asked: took > 0, Took: took > 1, Problem: problem, Date: noon.Add(at), Pods: []Pod{p}, Was: Requested}
+											if took == 3 {
+												v.Ended = &manifest.EndedLock{Owner: "M1", How: manifest.KindRelease, Version: 9}
+											}
 											n++
 											lawful(t, ts, v, turn, Decide(ts, v, turn))
 										}
@@ -187,8 +194,8 @@ func lawful(t *testing.T, ts Terms, v View, turn bool, n Next) {
 	if !ours && n.Step != None && n.Step != StepTake {
 		broken("another's lock is changed")
 	}
-	if n.State == Released && ours {
-		broken("told released, and it is held")
+	if n.State == Released && (ours || v.Asked && v.Problem != "" && v.Ended == nil) {
+		broken("told released, and it is held, or may be")
 	}
 	if (n.State == Held) != (ours && v.Lock.Mode == manifest.Frozen) {
 		broken("held is what the manifest says")

@@ -38,14 +38,14 @@ func (t Terms) Decide(views map[string]View) Plan {
 	lost := false
 	for name, v := range views {
 		names = append(names, name)
-		lost = lost || v.Took && !t.holds(v)
+		lost = lost || v.Ended != nil || v.Took && !t.holds(v) && v.Problem == ""
 	}
 	p := Plan{Stores: make(map[string]Next, len(views)), Leave: t.Leave}
 	turn := true
 	for _, name := range Order(names) {
 		v := views[name]
 		n := Decide(t, v, turn)
-		if lost && !v.Took && n.State == Requested {
+		if lost && !v.Took && n.State == Requested && (v.Problem == "" || !v.Asked) {
 			n = Next{State: Released, Why: "the freeze has lost a lock, and takes no more"}
 		}
 		turn = turn && n.State != Requested

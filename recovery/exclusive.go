@@ -121,7 +121,7 @@ func lockOwner(op manifest.OperationID) string { return "roll-back/" + string(op
 // acquire makes a permit: it registers the recoverer, ends the epoch of the
 // operation and takes the write lock. *manifest.LockedError: somebody else holds it.
 func (r *Recoverer) acquire(ctx context.Context, s *Sidecar, ex Exclusive) (*Permit, error) {
-	by, err := r.reign(ctx)
+	by, err := r.Reign(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -156,9 +156,9 @@ func (r *Recoverer) release(ctx context.Context, by manifest.Publisher, op manif
 	return err
 }
 
-// reign registers this process as the one that undoes, once. Whoever did before
+// Reign registers this process as the one that undoes and locks, once. Whoever did before
 // cannot undo any more.
-func (r *Recoverer) reign(ctx context.Context) (manifest.Publisher, error) {
+func (r *Recoverer) Reign(ctx context.Context) (manifest.Publisher, error) {
 	r.mu.Lock()
 	held := r.epoch
 	r.mu.Unlock()

@@ -30,6 +30,8 @@ const (
 	ConditionRecovering = "Recovering"
 	// ConditionPoisoned: a writer's log failed and takes no more writes.
 	ConditionPoisoned = "Poisoned"
+	// ConditionFrozen: a write lock holds the store; reads go on.
+	ConditionFrozen = "Frozen"
 	// ConditionIsolated: so many streams broke at once that the operator doubts
 	// itself first, and fences only writers whose pod or node shows death.
 	ConditionIsolated = "Isolated"
@@ -50,11 +52,30 @@ const (
 	ConditionNeedsApproval = "NeedsApproval"
 )
 
+// The conditions of a StoreMaintenance beside Reconciling and Stalled.
+const (
+	// ConditionAccepted: it can be worked on; one that is not is Rejected, for good.
+	ConditionAccepted = "Accepted"
+	// ConditionDraining: writers finish what they have in hand.
+	ConditionDraining = "Draining"
+	// ConditionHeld: every store is frozen. Now is the time for the work.
+	ConditionHeld = "Held"
+	// ConditionReleased: it is over, for good; every store takes writes again as far
+	// as this maintenance goes.
+	ConditionReleased = "Released"
+)
+
+// StoreMaintenanceConditions are the conditions of a StoreMaintenance, all of which
+// are written at first sight.
+var StoreMaintenanceConditions = []string{
+	ConditionAccepted, ConditionDraining, ConditionHeld, ConditionReleased, ConditionReconciling, ConditionStalled,
+}
+
 // WALStoreConditions are the conditions of a WALStore, all of which are written
 // at first sight.
 var WALStoreConditions = []string{
 	ConditionReady, ConditionRootClaimed, ConditionConditionalWritesVerified, ConditionWorkloadAvailable,
-	ConditionAuditReady, ConditionRecovering, ConditionPoisoned, ConditionIsolated, ConditionReconciling, ConditionStalled,
+	ConditionAuditReady, ConditionRecovering, ConditionPoisoned, ConditionFrozen, ConditionIsolated, ConditionReconciling, ConditionStalled,
 }
 
 // RecoverySidecarConditions are the conditions of a RecoverySidecar, all of which

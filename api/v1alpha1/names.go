@@ -50,6 +50,7 @@ const (
 	DefaultReadAttempts       int32 = 3
 	DefaultMaxBackoff               = 5 * time.Second
 	DefaultMaxConnections     int32 = 64
+	DefaultDrainTimeout             = 5 * time.Minute
 	DefaultAudience                 = "sts.amazonaws.com"
 	DefaultAudienceAzure            = "api://AzureADTokenExchange"
 )

@@ -60,6 +60,9 @@ const (
 	ReasonLogPoisoned = "LogPoisoned"
 	ReasonLogsHealthy = "LogsHealthy"
 
+	ReasonLocked    = "Locked"
+	ReasonNotLocked = "NotLocked"
+
 	ReasonManyStreamsLost = "ManyStreamsLost"
 	ReasonStreamsHealthy  = "StreamsHealthy"
 )
@@ -105,6 +108,26 @@ const (
 	ReasonContention        = "Contention"
 	ReasonStoreFrozen       = "StoreFrozen"
 	ReasonUnknownOutcome    = "UnknownOutcome"
+)
+
+// Reasons of a StoreMaintenance's conditions.
+const (
+	ReasonAccepted         = "Accepted"
+	ReasonUntilPassed      = "UntilPassed"
+	ReasonNoStores         = "NoStores"
+	ReasonTooManyStores    = "TooManyStores"
+	ReasonWaitingForLock   = "WaitingForLock"
+	ReasonWritersDraining  = "WritersDraining"
+	ReasonWritersDrained   = "WritersDrained"
+	ReasonFrozen           = "Frozen"
+	ReasonFrozenIncomplete = "FrozenIncomplete"
+	ReasonLockLost         = "LockLost"
+	ReasonThawing          = "Thawing"
+	ReasonThawed           = "Thawed"
+	ReasonExpired          = "Expired"
+	ReasonDrainTimedOut    = "DrainTimedOut"
+	ReasonNotHeldYet       = "NotHeldYet"
+	ReasonNotReleased      = "NotReleased"
 )
 
 // Explanation is what a reason means, and what a person does about it.
@@ -181,6 +204,9 @@ var Explanations = []Explanation{
 	{ReasonLogPoisoned, "A writer's log failed; the writer takes no more writes until it was opened again.", "Look at the disk of the pod that the message names, then restart the pod: opening the log reads the disk."},
 	{ReasonLogsHealthy, "No writer that reports has a failed log.", ""},
 
+	{ReasonLocked, "A write lock holds the store: writers park whoever comes to write, and reads go on.", "Nothing, or thaw it: delete the StoreMaintenance that the message names, or `salvor manifest thaw`."},
+	{ReasonNotLocked, "No write lock holds the store.", ""},
+
 	{ReasonManyStreamsLost, "More than a fifth of the status streams, and at least five, broke within a second.", "Check the operator's own network; meanwhile only writers whose pod or node shows death are fenced."},
 	{ReasonStreamsHealthy, "The operator sees its writers.", ""},
 
@@ -222,4 +248,21 @@ var Explanations = []Explanation{
 	{ReasonContention, "Other publications won every race of this pass; the next one goes on.", ""},
 	{ReasonStoreFrozen, "The store is frozen for maintenance; the operation is published when the lock has ended.", "Nothing, or release the lock: salvor manifest thaw."},
 	{ReasonUnknownOutcome, "An answer stayed lost, so the outcome is not known; it is read again.", ""},
+
+	{ReasonAccepted, "The maintenance can be worked on.", ""},
+	{ReasonUntilPassed, "spec.until was over before anything was frozen.", "Make another StoreMaintenance with a later until."},
+	{ReasonNoStores, "No WALStore of this namespace is meant.", "Correct the labels of the WALStores, or make another StoreMaintenance with another selector."},
+	{ReasonTooManyStores, "The selector matches more WALStores than one maintenance takes.", "Split it: at most 64 stores each."},
+	{ReasonWaitingForLock, "A store is held by somebody else, cannot be reached, or waits for one in front of it.", ""},
+	{ReasonWritersDraining, "Writers finish what they have in hand; the pods that have not acknowledged are in status.stores.", ""},
+	{ReasonWritersDrained, "Every writer has acknowledged, or is gone.", ""},
+	{ReasonFrozen, "Every store is frozen and every writer has acknowledged: now is the time for the work.", ""},
+	{ReasonFrozenIncomplete, "Every store is frozen, but some pods have not acknowledged: nothing of theirs is published, yet they may have taken writes into their own logs.", "Look at the pods in status.stores; thaw, or go on if that does no harm."},
+	{ReasonLockLost, "A lock of this maintenance has ended while others are held: thawed by hand, or its time was over.", "Delete this StoreMaintenance; make another if the work is not done."},
+	{ReasonThawing, "The locks are being given back.", ""},
+	{ReasonThawed, "Every lock of this maintenance was released.", ""},
+	{ReasonExpired, "The time of this maintenance was over.", ""},
+	{ReasonDrainTimedOut, "Some pods did not drain in time, and everything was released.", "Look at the pods in status.stores, then make another StoreMaintenance."},
+	{ReasonNotHeldYet, "Not every store is frozen yet.", ""},
+	{ReasonNotReleased, "The maintenance is not over.", ""},
 }

@@ -17,8 +17,9 @@ const Category = "salvor"
 
 // The kinds.
 const (
-	KindWALStore        = "WALStore"
-	KindRecoverySidecar = "RecoverySidecar"
+	KindWALStore         = "WALStore"
+	KindRecoverySidecar  = "RecoverySidecar"
+	KindStoreMaintenance = "StoreMaintenance"
 )
 
 // SchemeGroupVersion is the group and version of the types here.
@@ -28,6 +29,7 @@ var schemeBuilder = runtime.NewSchemeBuilder(func(s *runtime.Scheme) error {
 	s.AddKnownTypes(SchemeGroupVersion,
 		&WALStore{}, &WALStoreList{},
 		&RecoverySidecar{}, &RecoverySidecarList{},
+		&StoreMaintenance{}, &StoreMaintenanceList{},
 	)
 	metav1.AddToGroupVersion(s, SchemeGroupVersion)
 	return nil

@@ -31,10 +31,16 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ControlApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Credentials"):
 		return &apiv1alpha1.CredentialsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Drain"):
+		return &apiv1alpha1.DrainApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LastRecovery"):
 		return &apiv1alpha1.LastRecoveryApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LocalReference"):
 		return &apiv1alpha1.LocalReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("MaintainedPod"):
+		return &apiv1alpha1.MaintainedPodApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("MaintainedStore"):
+		return &apiv1alpha1.MaintainedStoreApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ManagedResources"):
 		return &apiv1alpha1.ManagedResourcesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ManagedStorage"):
@@ -67,6 +73,12 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.RootStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ServiceAccountCredentials"):
 		return &apiv1alpha1.ServiceAccountCredentialsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("StoreMaintenance"):
+		return &apiv1alpha1.StoreMaintenanceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("StoreMaintenanceSpec"):
+		return &apiv1alpha1.StoreMaintenanceSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("StoreMaintenanceStatus"):
+		return &apiv1alpha1.StoreMaintenanceStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TableStatus"):
 		return &apiv1alpha1.TableStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TimingStatus"):

@@ -78,6 +78,17 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: serviceAccount
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.ServiceAccountCredentials
+- name: com.github.salvor-io.salvor.api.v1alpha1.Drain
+  map:
+    fields:
+    - name: onTimeout
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.OnDrainTimeout
+      default: Release
+    - name: timeout
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 5m
 - name: com.github.salvor-io.salvor.api.v1alpha1.LastRecovery
   map:
     fields:
@@ -99,6 +110,62 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+- name: com.github.salvor-io.salvor.api.v1alpha1.MaintainedPod
+  map:
+    fields:
+    - name: acknowledged
+      type:
+        scalar: boolean
+    - name: gone
+      type:
+        scalar: boolean
+    - name: name
+      type:
+        scalar: string
+    - name: position
+      type:
+        scalar: numeric
+    - name: waitsFor
+      type:
+        scalar: string
+- name: com.github.salvor-io.salvor.api.v1alpha1.MaintainedStore
+  map:
+    fields:
+    - name: acknowledged
+      type:
+        scalar: string
+    - name: askedAt
+      type:
+        scalar: numeric
+    - name: endedAt
+      type:
+        scalar: numeric
+    - name: endedBy
+      type:
+        scalar: string
+    - name: lockedAt
+      type:
+        scalar: numeric
+    - name: message
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+    - name: pods
+      type:
+        list:
+          elementType:
+            namedType: com.github.salvor-io.salvor.api.v1alpha1.MaintainedPod
+          elementRelationship: associative
+          keys:
+          - name
+    - name: state
+      type:
+        scalar: string
+    - name: until
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.salvor-io.salvor.api.v1alpha1.ManagedResources
   map:
     fields:
@@ -150,6 +217,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.ManagedStorage
       default: {}
+- name: com.github.salvor-io.salvor.api.v1alpha1.OnDrainTimeout
+  scalar: string
 - name: com.github.salvor-io.salvor.api.v1alpha1.OutcomeStatus
   map:
     fields:
@@ -429,6 +498,71 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: tenantID
       type:
         scalar: string
+- name: com.github.salvor-io.salvor.api.v1alpha1.StoreMaintenance
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.StoreMaintenanceSpec
+    - name: status
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.StoreMaintenanceStatus
+- name: com.github.salvor-io.salvor.api.v1alpha1.StoreMaintenanceSpec
+  map:
+    fields:
+    - name: drain
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.Drain
+      default: {}
+    - name: reason
+      type:
+        scalar: string
+    - name: selector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+    - name: storeRef
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.LocalReference
+    - name: until
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.salvor-io.salvor.api.v1alpha1.StoreMaintenanceStatus
+  map:
+    fields:
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: leaving
+      type:
+        scalar: boolean
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: stores
+      type:
+        list:
+          elementType:
+            namedType: com.github.salvor-io.salvor.api.v1alpha1.MaintainedStore
+          elementRelationship: associative
+          keys:
+          - name
+    - name: summary
+      type:
+        scalar: string
 - name: com.github.salvor-io.salvor.api.v1alpha1.TableStatus
   map:
     fields:
@@ -610,6 +744,38 @@ var schemaYAML = typed.YAMLObject(`types:
         elementType:
           namedType: __untyped_deduced_
         elementRelationship: separable
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+  map:
+    fields:
+    - name: matchExpressions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement
+          elementRelationship: atomic
+    - name: matchLabels
+      type:
+        map:
+          elementType:
+            scalar: string
+    elementRelationship: atomic
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorOperator
+  scalar: string
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+    - name: operator
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorOperator
+    - name: values
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry
   map:
     fields:

@@ -33,8 +33,8 @@ type RecoverySidecarStatusApplyConfiguration struct {
 	Tables []TableStatusApplyConfiguration `json:"tables,omitempty"`
 	// TableCount counts all tables of the operation.
 	TableCount *int32 `json:"tableCount,omitempty"`
-	// Class is what the worst of its tables shows: Applied, NotApplied, Moved, Foreign,
-	// Buried or Contradicts. One table that may not go forward keeps all of them back.
+	// Class is what the worst of its tables shows: Applied, NotApplied, Moved, Contended,
+	// Foreign, Buried or Contradicts. One table that may not go forward keeps all of them back.
 	Class *string `json:"class,omitempty"`
 	// Decision about the operation: RollForward, Converge, Abandon, Defer, RollBack,
 	// Discard or Refuse.
