@@ -16,6 +16,10 @@ type Publication struct {
 	// Head is the newest audit row that the publisher knows; the manifest only
 	// ever raises it.
 	Head ChainHead
+	// Unsure: the answer to an earlier try was lost, so the operation may be published
+	// already. Its absence from the list of outcomes proves nothing then, unless the list
+	// reaches back to its base: *TrimmedError.
+	Unsure bool
 }
 
 // Admit checks a publication against a state and returns the entries that are
@@ -30,7 +34,7 @@ func Admit(s *State, p Publication) ([]Entry, error) {
 	work := s
 	for i := range p.Entries {
 		e := p.Entries[i]
-		done, err := work.check(&e, p.By)
+		done, err := work.check(&e, p.By, p.Unsure)
 		if err != nil {
 			return nil, err
 		}
@@ -47,7 +51,7 @@ func Admit(s *State, p Publication) ([]Entry, error) {
 }
 
 // check reports whether e is already done, or why it may not be published.
-func (s *State) check(e *Entry, by Publisher) (done bool, err error) {
+func (s *State) check(e *Entry, by Publisher, unsure bool) (done bool, err error) {
 	switch e.Kind {
 	case KindRegister:
 		if cur := s.Writers[e.Writer]; e.Epoch.Number != cur.Number+1 {
@@ -56,7 +60,7 @@ func (s *State) check(e *Entry, by Publisher) (done bool, err error) {
 	case KindFence:
 		return s.Writers[e.Writer] != e.Epoch, nil
 	case KindPublish, KindAbandon, KindRollBack:
-		return false, s.checkOutcome(e, by)
+		return false, s.checkOutcome(e, by, unsure)
 	case KindRestore:
 		return s.checkRestore(e, by)
 	case KindClaim:
@@ -91,15 +95,15 @@ func (s *State) check(e *Entry, by Publisher) (done bool, err error) {
 	return false, nil
 }
 
-func (s *State) checkOutcome(e *Entry, by Publisher) error {
+func (s *State) checkOutcome(e *Entry, by Publisher, unsure bool) error {
 	// Identity first: is it already decided?
 	if o, ok := s.Outcome(e.Operation); ok {
 		return &DecidedError{Outcome: o}
 	}
 	ended := s.Ended(e.Writer, e.Epoch)
-	// A writer under a current epoch is the only one that could have decided, and
-	// it waits for its own answers; anybody else needs the list to reach back.
-	if !s.Knows(e.Base) && (ended || by.Role != RoleWriter) {
+	// A writer under a current epoch is the only one that could have decided. One that
+	// has all its answers knows that it did not; anybody else needs the list to reach back.
+	if !s.Knows(e.Base) && (ended || unsure || by.Role != RoleWriter) {
 		return &TrimmedError{Operation: e.Operation, Base: e.Base, LowWater: s.LowWater}
 	}
 	switch by.Role {

@@ -153,7 +153,7 @@ func (w *Writer) arm(ctx context.Context, s *Sidecar) (bool, error) {
 // walk is everything after Arm.
 func (w *Writer) walk(ctx context.Context, s *Sidecar, op Operation) (manifest.Version, bool, error) {
 	if err := w.recheck(ctx, s); err != nil {
-		return w.withdraw(ctx, s, err)
+		return w.withdraw(ctx, s, err, false)
 	}
 	confirmed := &Confirmed{Store: s.Store, Operation: s.Operation, Attempt: s.Attempt}
 	for i, c := range op.Changes {
@@ -166,7 +166,7 @@ func (w *Writer) walk(ctx context.Context, s *Sidecar, op Operation) (manifest.V
 			Operation: s.Operation, Epoch: s.Epoch, Parent: p.Expected,
 		})
 		if err != nil {
-			return w.retreat(ctx, s, fmt.Errorf("apply table %s: %w", p.Table, err))
+			return w.retreat(ctx, s, fmt.Errorf("apply table %s: %w", p.Table, err), false)
 		}
 		confirmed.Tables = append(confirmed.Tables, Reached{Table: p.Table, Number: p.Number, Digest: digest})
 		if i == 0 && len(op.Changes) > 1 {
@@ -176,14 +176,14 @@ func (w *Writer) walk(ctx context.Context, s *Sidecar, op Operation) (manifest.V
 	failpoint.Here(failpoint.WriterApplied)
 	raw, err := EncodeConfirmed(confirmed, s.Level)
 	if err != nil {
-		return w.retreat(ctx, s, err)
+		return w.retreat(ctx, s, err, false)
 	}
 	own, _, err := objstore.Settle(ctx, w.b, ConfirmedKey(s.Operation), raw, s.Attempt, w.patience())
 	if err == nil && !own {
 		err = errors.New("the confirmation holds other bytes")
 	}
 	if err != nil {
-		return w.retreat(ctx, s, fmt.Errorf("confirm: %w", err))
+		return w.retreat(ctx, s, fmt.Errorf("confirm: %w", err), false)
 	}
 	failpoint.Here(failpoint.WriterConfirmed)
 	return w.publish(ctx, s, confirmed)

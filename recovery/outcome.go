@@ -15,7 +15,8 @@ import (
 
 // publish makes the operation visible and deletes its sidecar, or follows what
 // was decided about it meanwhile. Under a current epoch nobody else decides, and
-// the manifest refuses an operation that is decided: trying again is safe.
+// the manifest refuses an operation that is decided: trying again is safe, as long as
+// the manifest's list of outcomes reaches back to where the operation started.
 func (w *Writer) publish(ctx context.Context, s *Sidecar, c *Confirmed) (manifest.Version, bool, error) {
 	p := manifest.Publication{By: w.publisher(s.Epoch), Entries: []manifest.Entry{publishEntry(s, c)}}
 	for deadline := w.opt.Now().Add(w.opt.Await); ; {
@@ -27,11 +28,14 @@ func (w *Writer) publish(ctx context.Context, s *Sidecar, c *Confirmed) (manifes
 			return pub.Version, false, nil
 		case decided:
 			return w.follow(ctx, s, o)
+		case isTrimmed(err):
+			return w.search(ctx, s, err)
 		case manifest.IsMismatch(err):
-			return w.retreat(ctx, s, err)
+			return w.retreat(ctx, s, err, p.Unsure)
 		case errors.Is(err, manifest.ErrFenced):
 			return w.giveUp(ctx, s, err)
 		}
+		p.Unsure = p.Unsure || errors.Is(err, manifest.ErrUnknown)
 		if w.opt.Now().After(deadline) || w.opt.Sleep(ctx, w.opt.Poll) != nil {
 			var locked *manifest.LockedError
 			if errors.As(err, &locked) { // refused for certain: nothing has to be waited for
@@ -44,19 +48,19 @@ func (w *Writer) publish(ctx context.Context, s *Sidecar, c *Confirmed) (manifes
 
 // retreat closes an own operation some of whose effects may be there. Where readers
 // see them it is not for the writer to say that they are not: recovery undoes them.
-func (w *Writer) retreat(ctx context.Context, s *Sidecar, why error) (manifest.Version, bool, error) {
+func (w *Writer) retreat(ctx context.Context, s *Sidecar, why error, unsure bool) (manifest.Version, bool, error) {
 	if TraitsOf(s.Kind).Visible {
 		return w.giveUp(ctx, s, why)
 	}
-	return w.withdraw(ctx, s, why)
+	return w.withdraw(ctx, s, why, unsure)
 }
 
 // withdraw closes an own operation by an own entry, under an epoch that is still
 // current, and then deletes the sidecar. A plain delete would leave a recoverer
-// that had read the sidecar with an entry and no row.
-func (w *Writer) withdraw(ctx context.Context, s *Sidecar, why error) (manifest.Version, bool, error) {
+// that had read the sidecar with an entry and no row. unsure: it may be published.
+func (w *Writer) withdraw(ctx context.Context, s *Sidecar, why error, unsure bool) (manifest.Version, bool, error) {
 	_, err := w.m.Publish(ctx, manifest.Publication{
-		By: w.publisher(s.Epoch), Entries: []manifest.Entry{abandonEntry(s, "Withdrawn")},
+		By: w.publisher(s.Epoch), Entries: []manifest.Entry{abandonEntry(s, "Withdrawn")}, Unsure: unsure,
 	})
 	switch o, decided := manifest.AsDecided(err); {
 	case err == nil:
@@ -64,9 +68,33 @@ func (w *Writer) withdraw(ctx context.Context, s *Sidecar, why error) (manifest.
 		return 0, false, fmt.Errorf("operation %s: %w: %w", s.Operation, ErrFailed, why)
 	case decided:
 		return w.follow(ctx, s, o)
+	case isTrimmed(err):
+		return w.search(ctx, s, errors.Join(why, err))
 	default:
 		return w.giveUp(ctx, s, errors.Join(why, err))
 	}
+}
+
+// search looks for the outcome of an operation that may have been published: the
+// answer was lost, and before it was asked for again a recoverer finished the
+// operation, removed its sidecar, and the list of outcomes was cut off behind it. The
+// publications themselves are kept for longer.
+func (w *Writer) search(ctx context.Context, s *Sidecar, why error) (manifest.Version, bool, error) {
+	for v := s.Base + 1; v <= w.m.View().Version; v++ {
+		b, err := w.m.Batch(ctx, v)
+		if err != nil {
+			return w.giveUp(ctx, s, errors.Join(why, err))
+		}
+		for _, e := range b.Entries {
+			switch e.Kind {
+			case manifest.KindPublish, manifest.KindAbandon, manifest.KindRollBack:
+				if e.Operation == s.Operation {
+					return w.follow(ctx, s, manifest.Outcome{Operation: s.Operation, Kind: e.Kind, Version: v, By: b.By})
+				}
+			}
+		}
+	}
+	return w.giveUp(ctx, s, why)
 }
 
 // giveUp is for what this process cannot decide any more: it was fenced, or an

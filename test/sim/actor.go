@@ -178,11 +178,15 @@ func (p *Process) wish(ctx context.Context, wr *recovery.Writer, w Wish) {
 }
 
 // waits checks what a writer is told to wait for. Its own leftovers it removes, or says
-// that it cannot finish them: nobody else is going to.
+// that it cannot finish them: nobody else is going to. One that recovery has removed
+// meanwhile is none: another thread of the process may have seen that first.
 func (p *Process) waits(wr *recovery.Writer, op manifest.OperationID) {
 	if l := p.w.ledger; l != nil {
 		p.w.mu.Lock()
 		defer p.w.mu.Unlock()
+		if _, err := p.w.Disk.Get(always, recovery.SidecarKey(op)); errors.Is(err, objstore.ErrNotFound) {
+			return
+		}
 		o := l.ops[op]
 		switch {
 		case o.plan == nil || o.plan.Epoch.Process != p.ID() || slices.Contains(wr.Open(), op) || slices.Contains(wr.Abandoned(), op):

@@ -22,10 +22,14 @@ func TestExplore(t *testing.T) {
 	b := sim.Bounds{
 		Orders:      contract.Scale(t, "orders of a scenario at most", 12, 300),
 		RivalOrders: contract.Scale(t, "orders of two recoverers at most", 25, 400),
-		Turns:       contract.Scale(t, "orders of few turns left out for one that is not", 211, 5),
+		Turns:       contract.Scale(t, "orders of few turns left out for one that is not", 211, 11),
 		Share:       contract.Scale(t, "states not finished for one that is", 8, 1),
-		Third:       contract.Scale(t, "recoveries not killed a third time for one that is", 64, 2),
+		Third:       contract.Scale(t, "recoveries not killed a third time for one that is", 64, 5),
 		RivalShare:  contract.Scale(t, "states without rivals for one with", 4, 1),
+	}
+	if part := partOf(); part != "" {
+		leave(t, explored(t, part, b))
+		return
 	}
 	var all sim.Totals
 	var mu sync.Mutex
@@ -34,15 +38,11 @@ func TestExplore(t *testing.T) {
 		for _, s := range sim.Scenarios() {
 			t.Run(strings.ReplaceAll(s.Name, ",", ""), func(t *testing.T) {
 				t.Parallel()
-				began := time.Now()
-				x := sim.Explore(t, s, b)
-				if x.Failed != "" {
-					t.Fatal(x.Failed)
-				}
-				t.Logf("%s in %.1f s", x.Totals, time.Since(began).Seconds())
+				var x sim.Totals
+				inAProcess(t, "TestExplore", s.Name, &x)
 				mu.Lock()
 				defer mu.Unlock()
-				all.Add(x.Totals)
+				all.Add(x)
 			})
 		}
 	})
@@ -51,6 +51,24 @@ func TestExplore(t *testing.T) {
 	contract.Count(t, "windows", all.Windows)
 	contract.Count(t, "windows crossed", all.Crossed)
 	t.Logf("in all: %s in %.1f s", all, time.Since(began).Seconds())
+}
+
+// explored is what the exploration of one scenario comes to.
+func explored(t *testing.T, name string, b sim.Bounds) sim.Totals {
+	t.Helper()
+	for _, s := range sim.Scenarios() {
+		if s.Name == name {
+			began := time.Now()
+			x := sim.Explore(t, s, b)
+			if x.Failed != "" {
+				t.Fatal(x.Failed)
+			}
+			t.Logf("%s in %.1f s", x.Totals, time.Since(began).Seconds())
+			return x.Totals
+		}
+	}
+	t.Fatalf("there is no scenario %q", name)
+	return sim.Totals{}
 }
 
 // TestReplay tells the story of a path that a failure printed.

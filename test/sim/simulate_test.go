@@ -4,7 +4,9 @@
 package sim_test
 
 import (
+	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -28,20 +30,51 @@ func TestSimulate(t *testing.T) {
 		return
 	}
 	seeds := contract.Scale(t, "seeds", 300, 200_000)
-	s, began := sim.NewSimulator(t), time.Now()
-	deaths, lost := 0, 0
-	for seed := range uint64(seeds) {
-		out := s.Seed(seed)
-		if len(out.Breaches) > 0 {
-			t.Fatalf("%v\nto see it again:\n  SIM_SEED=%d go test ./test/sim -run '^TestSimulate$' -v\n%s", out.Breaches, seed, out)
+	if part := partOf(); part != "" {
+		leave(t, simulated(t, part, uint64(seeds)))
+		return
+	}
+	began := time.Now()
+	came := make([]losses, runtime.NumCPU())
+	t.Run("part", func(t *testing.T) {
+		for i := range came {
+			part := fmt.Sprintf("%d of %d", i, len(came))
+			t.Run(part, func(t *testing.T) {
+				t.Parallel()
+				inAProcess(t, "TestSimulate", part, &came[i])
+			})
 		}
-		deaths, lost = deaths+out.Deaths, lost+out.Lost
+	})
+	deaths, lost := 0, 0
+	for _, c := range came {
+		deaths, lost = deaths+c.Deaths, lost+c.Lost
 	}
 	if deaths < seeds/4 || lost < seeds {
 		t.Errorf("only %d deaths and %d lost answers in %d seeds", deaths, lost, seeds)
 	}
 	took := time.Since(began)
 	t.Logf("%d seeds, %d deaths, %d requests or answers lost, %.0f seeds/s", seeds, deaths, lost, float64(seeds)/took.Seconds())
+}
+
+// losses is what a part of the seeds came to.
+type losses struct{ Deaths, Lost int }
+
+// simulated runs every nth of the seeds.
+func simulated(t *testing.T, part string, seeds uint64) (came losses) {
+	t.Helper()
+	var first, of uint64
+	if _, err := fmt.Sscanf(part, "%d of %d", &first, &of); err != nil || of == 0 {
+		t.Fatalf("part %q of the seeds: %v", part, err)
+	}
+	s := sim.NewSimulator(t)
+	for seed := first; seed < seeds; seed += of {
+		out := s.Seed(seed)
+		if len(out.Breaches) > 0 {
+			t.Fatalf("%v\nto see it again:\n  SIM_SEED=%d go test ./test/sim -run '^TestSimulate$' -v\n%s", out.Breaches, seed, out)
+		}
+		came.Deaths, came.Lost = came.Deaths+out.Deaths, came.Lost+out.Lost
+	}
+	return came
 }
 
 // A seed is the same whenever it runs, to the byte: what is durable, and the story.
