@@ -39,7 +39,7 @@ func (w *Writer) publish(ctx context.Context, s *Sidecar, c *Confirmed) (manifes
 		if w.opt.Now().After(deadline) || w.opt.Sleep(ctx, w.opt.Poll) != nil {
 			var locked *manifest.LockedError
 			if errors.As(err, &locked) { // refused for certain: nothing has to be waited for
-				return w.retreat(ctx, s, err)
+				return w.retreat(ctx, s, err, p.Unsure)
 			}
 			return w.giveUp(ctx, s, err)
 		}
