@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
+	"github.com/salvor-io/salvor/manifest"
 )
 
 // manifestEvery is how often the newest manifest version is remembered while
@@ -30,6 +32,7 @@ func (r *WALStoreReconciler) status(ctx context.Context, ws *v1alpha1.WALStore, 
 	if root != nil {
 		sum = r.streams.Summary(root)
 		v.lock = root.Manifest.View().Lock
+		st.Lock = lockStatus(v.lock)
 		r.root2status(st, root)
 		if root.away.is() != nil && v.claimed.bad == nil {
 			v.claimed = step{bad: rootFinding(root.away.is())}
@@ -66,6 +69,16 @@ func (r *WALStoreReconciler) root2status(st *v1alpha1.WALStoreStatus, root *Root
 	}
 	if h := now.Head; h.Number > 0 && (st.Audit == nil || st.Audit.HeadNumber < int64(h.Number)) {
 		st.Audit = &v1alpha1.AuditStatus{HeadNumber: int64(h.Number), HeadHash: h.Hash}
+	}
+}
+
+func lockStatus(l *manifest.Lock) *v1alpha1.LockStatus {
+	if l == nil {
+		return nil
+	}
+	at := func(t time.Time) metav1.Time { return metav1.NewTime(t.UTC().Truncate(time.Second)) }
+	return &v1alpha1.LockStatus{
+		Owner: l.Owner, Mode: string(l.Mode), Reason: clip(l.Reason), Since: at(l.Since), Until: at(l.Until), Version: int64(l.Version),
 	}
 }
 

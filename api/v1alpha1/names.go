@@ -9,6 +9,13 @@ import "time"
 // the pod is. The operator sees no pod without it.
 const LabelStore = Group + "/store"
 
+// LabelFreeze is shared by the StoreMaintenances that one freeze of several
+// namespaces has made; AnnotationAskedBy is who asked, as their own machine says.
+const (
+	LabelFreeze       = Group + "/freeze"
+	AnnotationAskedBy = Group + "/asked-by"
+)
+
 // The entries of a credentials Secret, named like the variables that each cloud's
 // tools read, so that a pod can take the Secret as its environment, and like the
 // files that the store's --root reads where the Secret is mounted.

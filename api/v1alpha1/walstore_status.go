@@ -34,6 +34,10 @@ type WALStoreStatus struct {
 	// +optional
 	Writers *WritersStatus `json:"writers,omitempty"`
 
+	// Lock is the write lock that holds the store; absent: none does.
+	// +optional
+	Lock *LockStatus `json:"lock,omitempty"`
+
 	// PendingSidecars is the number of operations that wait for their writer or for
 	// recovery; absent while nobody has looked.
 	// +optional
@@ -58,6 +62,24 @@ type RootStatus struct {
 	// ManifestDigest of that version.
 	// +optional
 	ManifestDigest string `json:"manifestDigest,omitempty"`
+}
+
+// LockStatus is a write lock in a store's manifest.
+type LockStatus struct {
+	// Owner of the lock: maintenance/<name>/<uid> for a StoreMaintenance.
+	Owner string `json:"owner"`
+	// Mode: Draining, or Frozen.
+	Mode string `json:"mode"`
+	// Reason that its owner gave.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason,omitempty"`
+	// Since and Until by the object store's clock.
+	Since metav1.Time `json:"since"`
+	Until metav1.Time `json:"until"`
+	// Version of the manifest at which it was taken.
+	// +optional
+	Version int64 `json:"version,omitempty"`
 }
 
 // AuditStatus is a remembered head of the audit chain.

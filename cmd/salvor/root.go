@@ -23,11 +23,14 @@ exactly once, and records it in a signed trail.`,
 		newApproveCommand(),
 		newAuditCommand(),
 		newConformanceCommand(),
+		newFreezeCommand(),
+		newLocksCommand(),
 		newManifestCommand(),
 		newOperatorCommand(),
 		newPlanCommand(),
 		newRecoverCommand(),
 		newStoreCommand(),
+		newThawCommand(),
 	)
 	return cmd
 }

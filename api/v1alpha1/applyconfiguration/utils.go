@@ -37,6 +37,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.LastRecoveryApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LocalReference"):
 		return &apiv1alpha1.LocalReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LockStatus"):
+		return &apiv1alpha1.LockStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MaintainedPod"):
 		return &apiv1alpha1.MaintainedPodApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MaintainedStore"):

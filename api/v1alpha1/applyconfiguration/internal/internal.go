@@ -110,6 +110,27 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+- name: com.github.salvor-io.salvor.api.v1alpha1.LockStatus
+  map:
+    fields:
+    - name: mode
+      type:
+        scalar: string
+    - name: owner
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: until
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: version
+      type:
+        scalar: numeric
 - name: com.github.salvor-io.salvor.api.v1alpha1.MaintainedPod
   map:
     fields:
@@ -652,6 +673,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: lastRecovery
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.LastRecovery
+    - name: lock
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.LockStatus
     - name: observedGeneration
       type:
         scalar: numeric

@@ -28,6 +28,8 @@ type WALStoreStatusApplyConfiguration struct {
 	Audit *AuditStatusApplyConfiguration `json:"audit,omitempty"`
 	// Writers are the pods that write the root.
 	Writers *WritersStatusApplyConfiguration `json:"writers,omitempty"`
+	// Lock is the write lock that holds the store; absent: none does.
+	Lock *LockStatusApplyConfiguration `json:"lock,omitempty"`
 	// PendingSidecars is the number of operations that wait for their writer or for
 	// recovery; absent while nobody has looked.
 	PendingSidecars *int32 `json:"pendingSidecars,omitempty"`
@@ -83,6 +85,14 @@ func (b *WALStoreStatusApplyConfiguration) WithAudit(value *AuditStatusApplyConf
 // If called multiple times, the Writers field is set to the value of the last call.
 func (b *WALStoreStatusApplyConfiguration) WithWriters(value *WritersStatusApplyConfiguration) *WALStoreStatusApplyConfiguration {
 	b.Writers = value
+	return b
+}
+
+// WithLock sets the Lock field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Lock field is set to the value of the last call.
+func (b *WALStoreStatusApplyConfiguration) WithLock(value *LockStatusApplyConfiguration) *WALStoreStatusApplyConfiguration {
+	b.Lock = value
 	return b
 }
 
