@@ -45,10 +45,13 @@ type StoreMaintenanceReconciler struct {
 	streams *Streams
 	stores  *wake
 	held    *holders
+	reigns  reigns
 }
 
 // Reconcile reads the resource past the cache: a freeze that is over must not freeze
-// again because a cache was behind.
+// again because a cache was behind. And it reads it after this process has registered in
+// the root: what an operator decided before its successor registered is refused there,
+// so that one which was paused changes no lock when it wakes.
 func (r *StoreMaintenanceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var m v1alpha1.StoreMaintenance
 	err := r.live.Get(ctx, req.NamespacedName, &m)
@@ -83,12 +86,25 @@ func (r *StoreMaintenanceReconciler) Reconcile(ctx context.Context, req ctrl.Req
 		if again {
 			continue // what was written has to be there before the step
 		}
-		if acted := r.act(ctx, st, f, p); !acted {
+		switch r.act(ctx, st, f, p) {
+		case actedNothing:
 			return r.tell(ctx, &m, st, progress{plan: p, views: f.views, after: r.lookAfter(p)}, nil)
+		case actedReigns:
+			return ctrl.Result{RequeueAfter: time.Millisecond}, nil // from the top: the resource is read again
 		}
 	}
 	return ctrl.Result{RequeueAfter: 10 * time.Millisecond}, nil
 }
+
+// acted is what came of a round of steps.
+type acted uint8
+
+const (
+	actedNothing acted = iota
+	actedStep
+	// actedReigns: this process has registered in a root, and did nothing else.
+	actedReigns
+)
 
 // accept chooses the stores, once, in the order in which their locks are taken. A
 // finding says why there is nothing to work on.
@@ -257,12 +273,12 @@ func (r *StoreMaintenanceReconciler) remember(ctx context.Context, m *v1alpha1.S
 	}
 	t := progress{plan: p, views: f.views}
 	t.into(m, st, r.opt.Now())
-	return true, applyStatus(ctx, r.Client, v1alpha1.KindStoreMaintenance, m, st)
+	return true, r.apply(ctx, m, st)
 }
 
 // act does the next step in each store, as long as this process is the operator that
-// acts. It reports whether it did something; what failed is tried again.
-func (r *StoreMaintenanceReconciler) act(ctx context.Context, st *v1alpha1.StoreMaintenanceStatus, f frozen, p maintenance.Plan) (acted bool) {
+// acts. What failed is tried again.
+func (r *StoreMaintenanceReconciler) act(ctx context.Context, st *v1alpha1.StoreMaintenanceStatus, f frozen, p maintenance.Plan) (did acted) {
 	log := ctrl.LoggerFrom(ctx)
 	for i := range st.Stores {
 		name := st.Stores[i].Name
@@ -271,34 +287,39 @@ func (r *StoreMaintenanceReconciler) act(ctx context.Context, st *v1alpha1.Store
 			continue
 		}
 		err := r.opt.Leads(ctx)
-		if err == nil {
-			err = r.step(ctx, root, f.terms, f.views[name], n)
+		by, reigned := r.reigns.of(root)
+		switch {
+		case err == nil && !reigned:
+			if err = r.reigns.begin(ctx, root); err == nil {
+				did = actedReigns
+				continue
+			}
+		case err == nil:
+			err = r.step(ctx, root, by, f.terms, f.views[name], n)
 		}
 		var locked *manifest.LockedError
 		var notHeld *manifest.NotHeldError
 		switch {
 		case err == nil, errors.As(err, &locked), errors.As(err, &notHeld): // somebody was faster: look again
-			acted = true
+			did = max(did, actedStep)
 			log.Info("maintenance", "store", name, "step", string(n.Step))
 			r.streams.RefreshAll(root)
 			r.stores.up(root.Store, normal, 0)
 		default:
+			if errors.Is(err, manifest.ErrFenced) {
+				r.reigns.end(root)
+			}
 			root.away.note(err, r.opt.Now())
 			n.Why = fmt.Sprintf("%s: %s", n.Step, short(err))
 			p.Stores[name] = n
 			log.Info("maintenance: the step failed, and is tried again", "store", name, "step", string(n.Step), "reason", err.Error())
 		}
 	}
-	return acted
+	return did
 }
 
-// step publishes one step, as the recoverer of this epoch: an operator that was paused
-// meanwhile changes no lock.
-func (r *StoreMaintenanceReconciler) step(ctx context.Context, root *Root, t maintenance.Terms, v maintenance.View, n maintenance.Next) error {
-	by, err := root.Recoverer.Reign(ctx)
-	if err != nil {
-		return err
-	}
+// step publishes one step, under the epoch of this operator.
+func (r *StoreMaintenanceReconciler) step(ctx context.Context, root *Root, by manifest.Publisher, t maintenance.Terms, v maintenance.View, n maintenance.Next) (err error) {
 	l := manifest.Lock{Owner: t.Owner, Reason: t.Reason, Mode: manifest.Draining, Since: v.Date, Until: t.Until}
 	switch n.Step {
 	case maintenance.StepTake:

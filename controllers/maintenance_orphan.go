@@ -49,17 +49,21 @@ func (r *StoreMaintenanceReconciler) orphan(ctx context.Context, ws *v1alpha1.WA
 	if !ok || name != key.Name {
 		return nil
 	}
-	evidence, err := r.gone(ctx, key, types.UID(uid))
-	if err != nil || evidence == "" {
-		return err
-	}
 	if err := r.opt.Leads(ctx); err != nil {
 		return err
 	}
-	by, err := root.Recoverer.Reign(ctx)
-	if err == nil {
-		_, err = root.Manifest.Release(ctx, by, st.Lock.Owner)
+	by, reigned := r.reigns.of(root)
+	if !reigned {
+		if err := r.reigns.begin(ctx, root); err != nil {
+			return err
+		}
+		by, _ = r.reigns.of(root)
 	}
+	evidence, err := r.gone(ctx, key, types.UID(uid)) // after the registration, as in Reconcile
+	if err != nil || evidence == "" {
+		return err
+	}
+	_, err = root.Manifest.Release(ctx, by, st.Lock.Owner)
 	var notHeld *manifest.NotHeldError
 	if err != nil && !errors.As(err, &notHeld) {
 		return fmt.Errorf("release the lock of StoreMaintenance %s in store %s: %w", key, ws.Name, err)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
 	"github.com/salvor-io/salvor/maintenance"
@@ -34,8 +35,8 @@ func (r *StoreMaintenanceReconciler) tell(ctx context.Context, m *v1alpha1.Store
 	}
 	p.into(m, st, r.opt.Now())
 	if !sameMaintenanceStatus(&m.Status, st) {
-		if err := applyStatus(ctx, r.Client, v1alpha1.KindStoreMaintenance, m, st); err != nil {
-			return ctrl.Result{}, fmt.Errorf("write the status: %w", err)
+		if err := r.apply(ctx, m, st); err != nil {
+			return ctrl.Result{}, err
 		}
 		for _, n := range newly(m.Status.Conditions, st.Conditions) {
 			r.events.Eventf(m, nil, eventType(n.warning), n.reason, n.action, "%s", clip(n.message))
@@ -45,6 +46,18 @@ func (r *StoreMaintenanceReconciler) tell(ctx context.Context, m *v1alpha1.Store
 		return ctrl.Result{}, nil
 	}
 	return ctrl.Result{RequeueAfter: p.after}, nil
+}
+
+// apply writes the status over the one that was read, and no other: what an operator
+// wrote down before it took a lock must not be lost to one that was asleep.
+func (r *StoreMaintenanceReconciler) apply(ctx context.Context, m *v1alpha1.StoreMaintenance, st *v1alpha1.StoreMaintenanceStatus) error {
+	next := m.DeepCopy()
+	next.Status = *st
+	if err := r.Status().Update(ctx, next); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("write the status: %w", err)
+	}
+	m.ResourceVersion = next.ResourceVersion
+	return nil
 }
 
 // into puts the progress into words. It is pure.

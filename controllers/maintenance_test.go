@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -515,4 +516,31 @@ func TestStoresAreFrozenInOrder(t *testing.T) {
 	}
 	wants(t, w.entries("a"), "lock Draining", "lock Frozen", "release")
 	wants(t, w.entries("c"), "lock Draining", "lock Frozen", "release")
+}
+
+// An operator falls asleep with a lock on its way. Its successor holds the store and
+// lets it go; what the sleeper had in mind is refused when it wakes.
+func TestAnOperatorThatWasAsleepChangesNoLock(t *testing.T) {
+	contract.Row(t, 86, 107, 137)
+	w, pods := ledgerServed(t, 1)
+	first := w.freeze("first") // so that it has registered
+	w.smt("first", v1alpha1.ConditionHeld, "True Frozen")
+	w.thaw(first)
+	w.unlocked("ledger")
+	// The next publication of this operator is the lock: nothing else is to be said.
+	asleep := w.root.On(fault.PutIfAbsent, manifest.Prefix).ParkBefore()
+	m := w.freeze("second")
+	_, err := asleep.Await(w.ctx)
+	must(t, err)
+	opt := w.opt
+	opt.Process = ""
+	opt.OpenBucket = func(context.Context, v1alpha1.Root, Access) (objstore.Bucket, error) { return fault.Wrap(w.disk), nil }
+	w.operator(opt, prometheus.NewRegistry())
+	w.smt("second", v1alpha1.ConditionHeld, "True Frozen")
+	w.thaw(m)
+	w.unlocked("ledger")
+	asleep.Release()
+	must(t, <-pods[0].write("after"))
+	throughout(t, 2*never, "nothing is locked", func() bool { _, st := w.state("ledger"); return st.Lock == nil })
+	wants(t, w.entries("ledger"), "lock Draining", "lock Frozen", "release", "lock Draining", "lock Frozen", "release")
 }

@@ -16,7 +16,7 @@ package controllers
 
 // Freezes stores and lets them go.
 // +kubebuilder:rbac:groups=recovery.salvor.io,resources=storemaintenances,verbs=get;list;watch
-// +kubebuilder:rbac:groups=recovery.salvor.io,resources=storemaintenances/status,verbs=patch
+// +kubebuilder:rbac:groups=recovery.salvor.io,resources=storemaintenances/status,verbs=update
 
 // Watches writers; only pods with the label recovery.salvor.io/store are kept.
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
