@@ -50,7 +50,7 @@ func TestRolesForPeople(t *testing.T) {
 	s := server(t)
 	s.mustKubectl(t, s.build(t, "default"), "apply", "--server-side", "-f", "-")
 	ns, elsewhere := s.namespace(t, nil), s.namespace(t, nil)
-	for role, user := range map[string]string{"salvor-viewer": "vera", "salvor-editor": "ed", "salvor-approver": "ada"} {
+	for role, user := range map[string]string{"salvor-viewer": "vera", "salvor-editor": "ed", "salvor-approver": "ada", "salvor-maintainer": "mia"} {
 		s.bind(t, ns, role, user)
 	}
 	s.bind(t, ns, "salvor-viewer", "ed")
@@ -69,6 +69,15 @@ func TestRolesForPeople(t *testing.T) {
 		{"ed", "patch walstores --subresource=status", false},
 		{"ed", "approve recoverysidecars", false},
 		{"ed", "get secrets", false},
+		{"vera", "list storemaintenances", true},
+		{"vera", "delete storemaintenances", false},
+		{"ed", "create storemaintenances", false},
+		{"mia", "create storemaintenances", true},
+		{"mia", "delete storemaintenances", true},
+		{"mia", "get walstores", true},
+		{"mia", "patch walstores", false},
+		{"mia", "approve recoverysidecars", false},
+		{"mia", "patch storemaintenances --subresource=status", false},
 		{"ada", "approve recoverysidecars", true},
 		{"ada", "get walstores", true},
 		{"ada", "patch walstores", false},
@@ -90,7 +99,7 @@ func TestAggregation(t *testing.T) {
 	const prefix = "rbac.authorization.k8s.io/aggregate-to-"
 	for role, want := range map[string][]string{
 		"salvor-viewer": {"admin", "edit", "view"}, "salvor-editor": {"admin", "edit"},
-		"salvor-approver": nil, "salvor-operator": nil, "salvor-token-requester": nil, "salvor-metrics-auth": nil, "salvor-metrics-reader": nil,
+		"salvor-maintainer": {"admin"}, "salvor-approver": nil, "salvor-operator": nil, "salvor-token-requester": nil, "salvor-metrics-auth": nil, "salvor-metrics-reader": nil,
 	} {
 		var got []string
 		for label, value := range find(t, all, "ClusterRole", role).unstructured().GetLabels() {
@@ -121,6 +130,7 @@ func TestOperatorHasLeastPrivilege(t *testing.T) {
 		"list walstores": true, "update walstores": false, "patch walstores": false, "delete walstores": false,
 		"patch walstores --subresource=status": true, "patch recoverysidecars --subresource=status": true,
 		"create recoverysidecars": true, "delete recoverysidecars": true, "approve recoverysidecars": false,
+		"list storemaintenances": true, "create storemaintenances": false, "delete storemaintenances": false, "update storemaintenances --subresource=status": true,
 		"create leases.coordination.k8s.io": false, "create events.events.k8s.io": true,
 		"create serviceaccounts --subresource=token": false,
 	} {

@@ -167,6 +167,9 @@ func TestSampleSecretsHaveWhatTheOperatorReads(t *testing.T) {
 				t.Errorf("%s: the audit key: %v", file, err)
 			}
 		}
+		if stores == 0 && strings.Contains(file, "storemaintenance") {
+			continue // of a store that is there
+		}
 		if stores != 1 {
 			t.Errorf("%s has %d WALStores, want one to start from", file, stores)
 		}
