@@ -20,11 +20,14 @@ func formats(b objstore.Bucket) map[recovery.WriterKind]recovery.Format {
 // authority is what one pass may do: what detect lets it do to the writer, and what
 // the store lets be undone. It is the only place where an operator comes by more
 // than to go forward, and it is pure.
-func authority(policy v1alpha1.RecoveryPolicy, approval *v1alpha1.Approval, forward recovery.RollForwardOnly, leads func(context.Context) error) recovery.Authority {
+//
+// closed: no window of the store is open. An automatic roll-back waits for one; what
+// somebody has approved does not.
+func authority(policy v1alpha1.RecoveryPolicy, closed bool, approval *v1alpha1.Approval, forward recovery.RollForwardOnly, leads func(context.Context) error) recovery.Authority {
 	var a recovery.Authority = forward
 	if policy.RollBack != v1alpha1.RollBackNever {
 		ex := recovery.Exclusive{Forward: forward, Check: leads, Policy: recovery.OnApproval}
-		if policy.RollBack == v1alpha1.RollBackAutomatic {
+		if policy.RollBack == v1alpha1.RollBackAutomatic && !closed {
 			ex.Policy = recovery.Automatic
 		}
 		if approval != nil {

@@ -25,6 +25,8 @@ type view struct {
 	// heard: at least one writer reports; poisoned are those whose log failed.
 	heard    bool
 	poisoned []string
+	// windows that cannot be read.
+	windows *finding
 	// lock that holds the store.
 	lock *manifest.Lock
 	// isolation of this operator.
@@ -148,6 +150,8 @@ func (v view) stuck() (reason, message string, is bool) {
 	switch {
 	case len(v.poisoned) > 0:
 		return v1alpha1.ReasonLogPoisoned, v.poisonMessage(), true
+	case v.windows != nil:
+		return v.windows.Reason, v.windows.Message, true
 	case v.stalled > 0:
 		return v1alpha1.ReasonRecoveryStalled, v.waitingMessage(), true
 	case v.approvals > 0:

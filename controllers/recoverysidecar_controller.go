@@ -84,7 +84,11 @@ func (r *RecoverySidecarReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 		if a := rsc.Spec.Approval; a != nil {
 			p.approved = a.PlanHash
 		}
-		r.recover(ctx, root, &rsc, ws.Spec.Recovery, &p)
+		if ws.Spec.Recovery.RollBack == v1alpha1.RollBackAutomatic {
+			o, err := windows(ws).At(r.opt.Now())
+			p.closed, p.opens = err != nil || !o.Open, o.Next
+		}
+		r.recover(ctx, root, &rsc, ws, &p)
 		if ctx.Err() != nil {
 			return ctrl.Result{}, context.Cause(ctx)
 		}
@@ -121,7 +125,7 @@ func notReady(ws *v1alpha1.WALStore) *finding {
 }
 
 // recover is one pass of the library.
-func (r *RecoverySidecarReconciler) recover(ctx context.Context, root *Root, rsc *v1alpha1.RecoverySidecar, policy v1alpha1.RecoveryPolicy, p *pass) {
+func (r *RecoverySidecarReconciler) recover(ctx context.Context, root *Root, rsc *v1alpha1.RecoverySidecar, ws *v1alpha1.WALStore, p *pass) {
 	ctx, cancel := context.WithTimeout(ctx, r.opt.PassTimeout)
 	defer cancel()
 	key := rsc.Spec.Key
@@ -134,7 +138,7 @@ func (r *RecoverySidecarReconciler) recover(ctx context.Context, root *Root, rsc
 	if known.writer != "" {
 		forward, p.verdict = r.streams.Permit(root, known, known.first)
 	}
-	p.report, p.err = root.Recoverer.RecoverRead(ctx, key, known.sidecar, authority(policy, rsc.Spec.Approval, forward, r.opt.Leads))
+	p.report, p.err = root.Recoverer.RecoverRead(ctx, key, known.sidecar, authority(ws.Spec.Recovery, p.closed, rsc.Spec.Approval, forward, r.opt.Leads))
 	if root.away.note(p.err, r.opt.Now()) {
 		r.stores.up(root.Store, normal, 0)
 	}

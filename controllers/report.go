@@ -30,6 +30,10 @@ type pass struct {
 	approved string
 	// planOnly: the store's mode is to say what would be done, and to do nothing.
 	planOnly bool
+	// closed: a roll-back that would be automatic waits for the store's next window,
+	// which opens then.
+	closed bool
+	opens  time.Time
 	// Of a pass that tried: the library's report and error, and what detect said
 	// of the writer.
 	report  recovery.Report
@@ -236,6 +240,14 @@ func (p pass) approval(t *told) []condition {
 	}
 	said := append([]condition{p.read(), isFalse(cResolved, string(v.Reason), v.Message),
 		isFalse(cAudited, v1alpha1.ReasonRowMissing, "not decided"), isFalse(cComplete, v1alpha1.ReasonPending, pendingMsg)}, calm()...)
+	if p.closed {
+		opens := "no window of the store ever opens"
+		if !p.opens.IsZero() {
+			opens = "the store's next window opens at " + p.opens.UTC().Format(time.RFC3339)
+			t.after = max(p.opens.Sub(p.now), time.Second)
+		}
+		return set(said, isTrue(cWorking, v1alpha1.ReasonWindowClosed, opens+"; it is undone then, or when it is approved"))
+	}
 	return set(said, isTrue(cApproval, string(v.Reason), v.Message))
 }
 

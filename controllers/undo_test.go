@@ -226,16 +226,20 @@ func TestAuthority(t *testing.T) {
 		policy   v1alpha1.RollBackPolicy
 		approval *v1alpha1.Approval
 		want     string
+		closed   bool
 	}{
-		{"", "", nil, "exclusive OnApproval \"\" by \"\""},
-		{"Automatic", "OnApproval", nil, "exclusive OnApproval \"\" by \"\""},
-		{"Automatic", "OnApproval", word, "exclusive OnApproval \"" + planOne + "\" by \"ada\""},
-		{"Automatic", "Automatic", nil, "exclusive Automatic \"\" by \"\""},
-		{"Automatic", "Never", word, "forward"},
-		{"Plan", "Never", word, "probe as forward"},
-		{"Plan", "Automatic", word, "probe as exclusive Automatic \"" + planOne + "\" by \"ada\""},
+		{"", "", nil, "exclusive OnApproval \"\" by \"\"", false},
+		{"Automatic", "OnApproval", nil, "exclusive OnApproval \"\" by \"\"", false},
+		{"Automatic", "OnApproval", word, "exclusive OnApproval \"" + planOne + "\" by \"ada\"", false},
+		{"Automatic", "Automatic", nil, "exclusive Automatic \"\" by \"\"", false},
+		{"Automatic", "Automatic", nil, "exclusive OnApproval \"\" by \"\"", true},
+		{"Automatic", "Automatic", word, "exclusive OnApproval \"" + planOne + "\" by \"ada\"", true},
+		{"Automatic", "Never", word, "forward", true},
+		{"Automatic", "Never", word, "forward", false},
+		{"Plan", "Never", word, "probe as forward", false},
+		{"Plan", "Automatic", word, "probe as exclusive Automatic \"" + planOne + "\" by \"ada\"", false},
 	} {
-		got := authorityWords(authority(v1alpha1.RecoveryPolicy{Mode: c.mode, RollBack: c.policy}, c.approval, forward, func(context.Context) error { return nil }), forward)
+		got := authorityWords(authority(v1alpha1.RecoveryPolicy{Mode: c.mode, RollBack: c.policy}, c.closed, c.approval, forward, func(context.Context) error { return nil }), forward)
 		if got != c.want {
 			t.Errorf("%s %s %v: %s, want %s", c.mode, c.policy, c.approval, got, c.want)
 		}

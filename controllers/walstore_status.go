@@ -38,6 +38,8 @@ func (r *WALStoreReconciler) status(ctx context.Context, ws *v1alpha1.WALStore, 
 			v.claimed = step{bad: rootFinding(root.away.is())}
 		}
 	}
+	var changes time.Time
+	st.Window, changes, v.windows = window(ws, r.opt.Now())
 	v.workload = load.available(sum, root != nil)
 	v.heard, v.poisoned, v.isolation = sum.heard, sum.poisoned, sum.isolation
 	st.Writers = &v1alpha1.WritersStatus{
@@ -58,7 +60,11 @@ func (r *WALStoreReconciler) status(ctx context.Context, ws *v1alpha1.WALStore, 
 	st.Conditions = dated(ws.Status.Conditions, readiness(v), v1alpha1.WALStoreConditions, ws.Generation, r.opt.Now())
 	r.meters.ready.WithLabelValues(ws.Namespace, ws.Name).Set(gauge(holds(st.Conditions, v1alpha1.ConditionReady)))
 	r.meters.pending.WithLabelValues(ws.Namespace, ws.Name).Set(float64(v.pending))
-	return r.write(ctx, ws, st, m)
+	after, err := r.write(ctx, ws, st, m)
+	if d := changes.Sub(r.opt.Now()); !changes.IsZero() && (after == 0 || d < after) {
+		after = max(d, time.Second)
+	}
+	return after, err
 }
 
 // root2status remembers which store the root is and how far it had come.

@@ -60,6 +60,9 @@ const (
 	ReasonLogPoisoned = "LogPoisoned"
 	ReasonLogsHealthy = "LogsHealthy"
 
+	ReasonWindowsInvalid = "WindowsInvalid"
+	ReasonWindowClosed   = "WindowClosed"
+
 	ReasonLocked    = "Locked"
 	ReasonNotLocked = "NotLocked"
 
@@ -203,6 +206,9 @@ var Explanations = []Explanation{
 
 	{ReasonLogPoisoned, "A writer's log failed; the writer takes no more writes until it was opened again.", "Look at the disk of the pod that the message names, then restart the pod: opening the log reads the disk."},
 	{ReasonLogsHealthy, "No writer that reports has a failed log.", ""},
+
+	{ReasonWindowsInvalid, "One of spec.windows cannot be read; until it is corrected no work is done that may wait.", "Correct the window that the message names."},
+	{ReasonWindowClosed, "This may wait, and waits for the next of the store's windows.", "Nothing; or approve it, which does not wait."},
 
 	{ReasonLocked, "A write lock holds the store: writers park whoever comes to write, and reads go on.", "Nothing, or thaw it: delete the StoreMaintenance that the message names, or `salvor manifest thaw`."},
 	{ReasonNotLocked, "No write lock holds the store.", ""},

@@ -38,6 +38,10 @@ type WALStoreStatus struct {
 	// +optional
 	Lock *LockStatus `json:"lock,omitempty"`
 
+	// Window is whether work that may wait is done now; absent: there are no windows.
+	// +optional
+	Window *WindowStatus `json:"window,omitempty"`
+
 	// PendingSidecars is the number of operations that wait for their writer or for
 	// recovery; absent while nobody has looked.
 	// +optional
@@ -80,6 +84,19 @@ type LockStatus struct {
 	// Version of the manifest at which it was taken.
 	// +optional
 	Version int64 `json:"version,omitempty"`
+}
+
+// WindowStatus is whether one of spec.windows is open.
+type WindowStatus struct {
+	// Open: work that may wait is done now.
+	// +optional
+	Open bool `json:"open"`
+	// Until is when the open window closes.
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
+	// Next is when the next one opens.
+	// +optional
+	Next *metav1.Time `json:"next,omitempty"`
 }
 
 // AuditStatus is a remembered head of the audit chain.

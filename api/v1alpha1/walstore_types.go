@@ -44,6 +44,14 @@ type WALStoreSpec struct {
 	// +required
 	Audit Audit `json:"audit"`
 
+	// Windows are when work is done that may wait: automatic roll-backs, and changes of
+	// the pods of a managed store. What was approved does not wait, nor does going
+	// forward. No windows: at any time.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Windows []Window `json:"windows,omitempty"`
+
 	// Suspend stops the operator from acting on this store: nothing is recovered,
 	// fenced or published, and the pods are left as they are. What it sees still
 	// shows in the status.
@@ -215,6 +223,30 @@ type RecoveryPolicy struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="orphanAfter must be between 1s and 24h"
 	OrphanAfter *metav1.Duration `json:"orphanAfter,omitempty"`
+}
+
+// Window is a time that comes again.
+type Window struct {
+	// Schedule is when it opens, as cron has it: minute, hour, day of the month, month,
+	// day of the week. "0 2 * * 6" is Saturday at two.
+	// +required
+	// +kubebuilder:validation:MinLength=9
+	// +kubebuilder:validation:MaxLength=100
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^ @]+( [^ ]+){4}$')",message="schedule has five fields, as cron has them: minute, hour, day of the month, month, day of the week"
+	Schedule string `json:"schedule"`
+	// Duration is how long it stays open: one minute to seven days.
+	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('168h')",message="duration must be between 1m and 168h"
+	Duration metav1.Duration `json:"duration"`
+	// TimeZone by its name in the IANA database, such as Europe/Berlin.
+	// +optional
+	// +kubebuilder:default=UTC
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	TimeZone string `json:"timeZone,omitempty"`
 }
 
 // Retention says how much of a root's history is kept at least. Kept in any case is

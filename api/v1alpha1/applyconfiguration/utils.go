@@ -91,6 +91,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.WALStoreSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("WALStoreStatus"):
 		return &apiv1alpha1.WALStoreStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Window"):
+		return &apiv1alpha1.WindowApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("WindowStatus"):
+		return &apiv1alpha1.WindowStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Workload"):
 		return &apiv1alpha1.WorkloadApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("WritersStatus"):

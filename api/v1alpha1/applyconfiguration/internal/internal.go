@@ -653,6 +653,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: suspend
       type:
         scalar: boolean
+    - name: windows
+      type:
+        list:
+          elementType:
+            namedType: com.github.salvor-io.salvor.api.v1alpha1.Window
+          elementRelationship: atomic
     - name: workload
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.Workload
@@ -685,9 +691,37 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: root
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.RootStatus
+    - name: window
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.WindowStatus
     - name: writers
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.WritersStatus
+- name: com.github.salvor-io.salvor.api.v1alpha1.Window
+  map:
+    fields:
+    - name: duration
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: schedule
+      type:
+        scalar: string
+    - name: timeZone
+      type:
+        scalar: string
+      default: UTC
+- name: com.github.salvor-io.salvor.api.v1alpha1.WindowStatus
+  map:
+    fields:
+    - name: next
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: open
+      type:
+        scalar: boolean
+    - name: until
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.salvor-io.salvor.api.v1alpha1.Workload
   map:
     fields:

@@ -27,6 +27,10 @@ type WALStoreSpecApplyConfiguration struct {
 	Retention *RetentionApplyConfiguration `json:"retention,omitempty"`
 	// Audit is how the audit trail is signed.
 	Audit *AuditApplyConfiguration `json:"audit,omitempty"`
+	// Windows are when work is done that may wait: automatic roll-backs, and changes of
+	// the pods of a managed store. What was approved does not wait, nor does going
+	// forward. No windows: at any time.
+	Windows []WindowApplyConfiguration `json:"windows,omitempty"`
 	// Suspend stops the operator from acting on this store: nothing is recovered,
 	// fenced or published, and the pods are left as they are. What it sees still
 	// shows in the status.
@@ -92,6 +96,19 @@ func (b *WALStoreSpecApplyConfiguration) WithRetention(value *RetentionApplyConf
 // If called multiple times, the Audit field is set to the value of the last call.
 func (b *WALStoreSpecApplyConfiguration) WithAudit(value *AuditApplyConfiguration) *WALStoreSpecApplyConfiguration {
 	b.Audit = value
+	return b
+}
+
+// WithWindows adds the given value to the Windows field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Windows field.
+func (b *WALStoreSpecApplyConfiguration) WithWindows(values ...*WindowApplyConfiguration) *WALStoreSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithWindows")
+		}
+		b.Windows = append(b.Windows, *values[i])
+	}
 	return b
 }
 

@@ -30,6 +30,8 @@ type WALStoreStatusApplyConfiguration struct {
 	Writers *WritersStatusApplyConfiguration `json:"writers,omitempty"`
 	// Lock is the write lock that holds the store; absent: none does.
 	Lock *LockStatusApplyConfiguration `json:"lock,omitempty"`
+	// Window is whether work that may wait is done now; absent: there are no windows.
+	Window *WindowStatusApplyConfiguration `json:"window,omitempty"`
 	// PendingSidecars is the number of operations that wait for their writer or for
 	// recovery; absent while nobody has looked.
 	PendingSidecars *int32 `json:"pendingSidecars,omitempty"`
@@ -93,6 +95,14 @@ func (b *WALStoreStatusApplyConfiguration) WithWriters(value *WritersStatusApply
 // If called multiple times, the Lock field is set to the value of the last call.
 func (b *WALStoreStatusApplyConfiguration) WithLock(value *LockStatusApplyConfiguration) *WALStoreStatusApplyConfiguration {
 	b.Lock = value
+	return b
+}
+
+// WithWindow sets the Window field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Window field is set to the value of the last call.
+func (b *WALStoreStatusApplyConfiguration) WithWindow(value *WindowStatusApplyConfiguration) *WALStoreStatusApplyConfiguration {
+	b.Window = value
 	return b
 }
 
