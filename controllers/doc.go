@@ -27,6 +27,7 @@
 // # Who watches what
 //
 //	WALStore controller         WALStores (spec), StatefulSets owned or adopted; wake: streams, recoveries
+//	StoreMaintenance controller StoreMaintenances (spec, deletion); wake: what pods say of a lock, stores whose lock nobody knows
 //	RecoverySidecar controller  RecoverySidecars (spec, creation); wake: streams, sweeps, the WALStore controller
 //	Streams                     pods with the label recovery.salvor.io/store; one status stream to each
 //
@@ -38,6 +39,8 @@
 //	WALStore status             WALStore controller only, by server-side apply, one at most a pass
 //	RecoverySidecar             created by the sweeper (sweep.go) only; deleted by retire.go and by the garbage collector
 //	RecoverySidecar status      RecoverySidecar controller only
+//	StoreMaintenance status     StoreMaintenance controller only, over the version that it read
+//	locks of maintenances       StoreMaintenance controller only, under the epoch of this operator
 //	StatefulSet, Service        WALStore controller, by server-side apply, for managed stores
 //	identity and claim          opening.go, identity.go
 //	fences, outcomes, rows      recovery.Recoverer, called by the RecoverySidecar controller and nobody else
@@ -54,6 +57,7 @@
 //	streams.go dialling.go writers.go looking.go pods.go
 //	sweep.go naming.go ledger.go              what pends, and the resource for it
 //	recoverysidecar_controller.go report.go describe.go retire.go results.go
+//	maintenance_*.go windows.go               freezes, and when work is done that may wait
 //	finding.go status.go metrics.go rbac.go
 //
 // # What can be lost
