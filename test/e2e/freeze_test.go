@@ -119,12 +119,18 @@ var _ = Describe("A store that is frozen", Ordered, Serial, func() {
 	It("stays frozen when a pod is killed and when it is deleted", func(ctx SpecContext) {
 		contract.Row(GinkgoTB(), 106, 111)
 		freeze(ctx)
-		killed := heeds(ctx, name+"-0")
+		before := []string{heeds(ctx, name+"-0").Process, heeds(ctx, name+"-1").Process}
 		_, err := machine.Signal(ctx, namespace, name+"-0", "store", cluster.Kill)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(h.Delete(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name + "-1"}})).To(Succeed())
 		for i := range 2 {
-			Expect(heeds(ctx, fmt.Sprintf("%s-%d", name, i)).Process).NotTo(Equal(killed.Process))
+			pod := fmt.Sprintf("%s-%d", name, i)
+			Expect(h.Eventually(ctx, "another process of "+pod+" is frozen", 2*time.Minute, func(ctx context.Context) (string, error) {
+				if st, err := status(ctx, pod); err != nil || st.Process == before[i] || st.State != control.Frozen {
+					return fmt.Sprintf("%+v %v", st, err), nil
+				}
+				return "", nil
+			})).To(Succeed())
 		}
 		out, code := salvor(ctx, "thaw", name, "-n", namespace)
 		Expect(code).To(BeZero(), out)
