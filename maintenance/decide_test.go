@@ -32,7 +32,7 @@ func pod(name string, change ...func(*Pod)) Pod {
 }
 
 func TestDecideIsATable(t *testing.T) {
-	contract.Row(t, 107, 110, 112, 137)
+	contract.Row(t, 107, 110, 112, 120, 137)
 	drains := func(d time.Duration, to OnTimeout) func(*Terms) {
 		return func(t *Terms) { t.DrainFor, t.OnTimeout = d, to }
 	}
