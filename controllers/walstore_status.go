@@ -39,7 +39,7 @@ func (r *WALStoreReconciler) status(ctx context.Context, ws *v1alpha1.WALStore, 
 		}
 	}
 	var changes time.Time
-	st.Window, changes, v.windows = window(ws, r.opt.Now())
+	st.Window, changes, v.windows = windowStatus(ws, r.opt.Now())
 	v.workload = load.available(sum, root != nil)
 	v.heard, v.poisoned, v.isolation = sum.heard, sum.poisoned, sum.isolation
 	st.Writers = &v1alpha1.WritersStatus{

@@ -9,20 +9,20 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
-	"github.com/salvor-io/salvor/maintenance"
+	"github.com/salvor-io/salvor/maintenance/window"
 )
 
 // windows are those of a store.
-func windows(ws *v1alpha1.WALStore) (out maintenance.Windows) {
+func windows(ws *v1alpha1.WALStore) (out window.Windows) {
 	for _, w := range ws.Spec.Windows {
-		out = append(out, maintenance.Window{Schedule: w.Schedule, Duration: w.Duration.Duration, TimeZone: w.TimeZone})
+		out = append(out, window.Window{Schedule: w.Schedule, Duration: w.Duration.Duration, TimeZone: w.TimeZone})
 	}
 	return out
 }
 
-// window is what a status says of them, and when that changes by itself. A window
+// windowStatus is what a status says of them, and when that changes by itself. A window
 // that cannot be read keeps all of them shut.
-func window(ws *v1alpha1.WALStore, now time.Time) (st *v1alpha1.WindowStatus, changes time.Time, bad *finding) {
+func windowStatus(ws *v1alpha1.WALStore, now time.Time) (st *v1alpha1.WindowStatus, changes time.Time, bad *finding) {
 	if len(ws.Spec.Windows) == 0 {
 		return nil, time.Time{}, nil
 	}

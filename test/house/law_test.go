@@ -50,6 +50,7 @@ var law = []rule{
 	{"recovery", []string{"manifest", "audit", "objstore!", "objstore/envelope", failpoints}, "recovery decides over values; who asked and where it runs is no input"},
 	{"detect", []string{"manifest"}, "facts in, verdicts out: it reads no bucket and no cluster"},
 	{"maintenance", []string{"manifest"}, "facts in, verdicts out: it reads no bucket and no cluster"},
+	{"maintenance/window", nil, "a time goes in, whether it is a good one comes out"},
 	{"recovery/commitlog", []string{"recovery!", "manifest", "objstore!", "objstore/envelope"}, "a table format knows what recovery asks of one, and is known by nobody below"},
 	{"rebuild", []string{"manifest", "audit", "objstore!", "objstore/envelope", failpoints}, "a rebuild is one more writer, and knows no cluster"},
 	{"store", []string{"store", "recovery", "wal", "control", "manifest", "audit", "objstore!", "objstore/envelope", failpoints}, "the reference store is what a store author copies from: it uses the library and knows no operator"},
@@ -67,10 +68,10 @@ var law = []rule{
 // library are the packages that other programs embed. They are free of
 // Kubernetes, of metrics, of loggers, and of clocks and chance that do not come
 // in from outside.
-var library = []string{"objstore", "wal", "manifest", "audit", "recovery", "detect", "maintenance", "rebuild", "control", "store", "internal"}
+var library = []string{"objstore", "wal", "manifest", "audit", "recovery", "detect", "maintenance!", "rebuild", "control", "store", "internal"}
 
 // plain are the packages that need nothing but the standard library.
-var plain = []string{"objstore!", "objstore/envelope", "objstore/mem", "objstore/fault", "objstore/s3serve", "wal", "control", "manifest", "audit", "recovery", "detect", "maintenance", "rebuild", "internal/failpoint", "internal/joint"}
+var plain = []string{"objstore!", "objstore/envelope", "objstore/mem", "objstore/fault", "objstore/s3serve", "wal", "control", "manifest", "audit", "recovery", "detect", "maintenance!", "rebuild", "internal/failpoint", "internal/joint"}
 
 // ban keeps packages out.
 type ban struct {

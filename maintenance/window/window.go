@@ -1,7 +1,11 @@
 // Copyright The salvor authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package maintenance
+// Package window says whether work that may wait is done now: windows that come again,
+// each in a time zone of its own. It has no clock.
+//
+//	schedule "0 2 * * 6", 3 h, Europe/Berlin     Saturday 02:00 ──open──▶ 05:00 ──▶ next Saturday
+package window
 
 import (
 	"fmt"
