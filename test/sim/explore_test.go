@@ -40,6 +40,7 @@ func TestExplore(t *testing.T) {
 				t.Parallel()
 				var x sim.Totals
 				inAProcess(t, "TestExplore", s.Name, &x)
+				t.Log(x)
 				mu.Lock()
 				defer mu.Unlock()
 				all.Add(x)

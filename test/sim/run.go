@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -87,7 +88,10 @@ func run(t *testing.T, clk *clock, from *State, leg Leg, actors []Actor, c choos
 			if p.point = leg.Point; leg.Point.Process != a.Name {
 				p.point = Point{}
 			}
-			go a.Work(ctx, p)
+			go func() {
+				room()
+				a.Work(ctx, p)
+			}()
 		}
 		w.schedule()
 		res.trace, res.writes = w.trace, map[string]int{}
@@ -171,4 +175,13 @@ func origin(t *testing.T, clk *clock, s Scenario) *State {
 	began := res.snaps[0]
 	began.from = nil
 	return began
+}
+
+// room makes a goroutine's stack as large as its work is going to need, at once: it
+// would be copied five times on the way there.
+//
+//go:noinline
+func room() {
+	var b [24 << 10]byte
+	runtime.KeepAlive(&b)
 }

@@ -66,7 +66,7 @@ func (s *Simulator) Seed(seed uint64) Simulated {
 		end, out.trace = last.end, append(out.trace, last.trace...)
 	}
 	out.Breaches = end.ledger.Breaches
-	out.End = exact(end.disk, out.trace.String())
+	out.End = exact(end.disk, out.trace.bytes())
 	return out
 }
 

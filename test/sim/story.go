@@ -52,3 +52,18 @@ func (s Story) String() string {
 	}
 	return b.String()
 }
+
+// bytes is all of the story, for a hash: text is made for people, and takes longer.
+func (s Story) bytes() string {
+	var b strings.Builder
+	for _, step := range s {
+		b.WriteByte(byte(step.Verb))
+		b.WriteByte(byte(step.Fate))
+		b.WriteByte(byte(step.End))
+		for _, word := range []string{step.Client, step.Key, step.Heard} {
+			b.WriteString(word)
+			b.WriteByte(0)
+		}
+	}
+	return b.String()
+}
