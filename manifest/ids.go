@@ -30,7 +30,13 @@ type (
 )
 
 // String returns the version as it stands in object names: 20 digits.
-func (v Version) String() string { return fmt.Sprintf("%020d", uint64(v)) }
+func (v Version) String() string {
+	var digits [20]byte // every request to the object store has one in its key
+	for i, n := len(digits)-1, uint64(v); i >= 0; i, n = i-1, n/10 {
+		digits[i] = byte('0' + n%10)
+	}
+	return string(digits[:])
+}
 
 // ParseVersion is the inverse of Version.String; it takes 20 digits and nothing else.
 func ParseVersion(s string) (Version, error) {

@@ -131,8 +131,7 @@ func Decode(kind string, maxFormat int, raw []byte, v any) (int, error) {
 	if got := Digest(raw[off:]); got != h.Digest {
 		return h.Format, &DigestError{Kind: kind, Want: h.Digest, Got: got}
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw[off:]))
-	if err := dec.Decode(v); err != nil {
+	if err := json.Unmarshal(raw[off:], v); err != nil {
 		return h.Format, fmt.Errorf("%w: %s body: %w", ErrMalformed, kind, err)
 	}
 	return h.Format, nil

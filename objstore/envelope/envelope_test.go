@@ -35,6 +35,15 @@ func TestGoldenBytes(t *testing.T) {
 	}
 }
 
+// What stands behind the object belongs to nobody, even if the digest says that it was written.
+func TestAnObjectIsAllOfIt(t *testing.T) {
+	body := `{"store":"s","n":42}` + "\n" + `{"n":43}` + "\n"
+	raw := "salvor manifest 1 " + envelope.Digest([]byte(body)) + "\n" + body
+	if _, err := envelope.Decode("manifest", 1, []byte(raw), &struct{}{}); !errors.Is(err, envelope.ErrMalformed) {
+		t.Fatalf("two objects in one: %v; want ErrMalformed", err)
+	}
+}
+
 // Nothing is ever half understood.
 func TestWhatIsNotWholeIsRefused(t *testing.T) {
 	for n := range len(golden) {
