@@ -325,7 +325,7 @@ func (r *StoreMaintenanceReconciler) step(ctx context.Context, root *Root, by ma
 	case maintenance.StepTake:
 		_, err = root.Manifest.Lock(ctx, by, l)
 	case maintenance.StepHold:
-		l.Mode, l.Since = manifest.Frozen, v.Lock.Since
+		l.Mode, l.Since, l.Version = manifest.Frozen, v.Lock.Since, v.Lock.Version
 		_, err = root.Manifest.Lock(ctx, by, l)
 	case maintenance.StepExtend:
 		_, err = root.Manifest.Extend(ctx, by, t.Owner, t.Until)

@@ -37,7 +37,8 @@ type Lock struct {
 	Mode   LockMode  `json:"mode"`
 	Since  time.Time `json:"since"`
 	Until  time.Time `json:"until"`
-	// Version at which it was taken.
+	// Version at which it was taken. In an entry that makes a lock Frozen it says which
+	// one: a lock that has ended meanwhile is not taken again.
 	Version Version `json:"version,omitempty"`
 }
 
@@ -128,6 +129,8 @@ func (s *State) checkLock(e *Entry) (done bool, err error) {
 		}
 	}
 	switch {
+	case e.Kind == KindLock && e.Lock.Version != 0 && (cur == nil || cur.Owner != e.Lock.Owner || cur.Version != e.Lock.Version):
+		return false, s.notHeld(e.Lock.Owner)
 	case e.Kind == KindLock && cur == nil:
 		return false, e.Lock.Validate()
 	case e.Kind == KindLock && cur.Owner != e.Lock.Owner:
@@ -184,7 +187,8 @@ func (s *State) unlock(how Kind, number Version) {
 }
 
 // Lock takes the write lock, or makes the own one Frozen. *LockedError when
-// somebody else holds it.
+// somebody else holds it; *NotHeldError when l has a version, and the lock of that
+// version has ended.
 func (s *Store) Lock(ctx context.Context, by Publisher, l Lock) (Published, error) {
 	return s.Publish(ctx, Publication{By: by, Entries: []Entry{{Kind: KindLock, Lock: &l}}})
 }

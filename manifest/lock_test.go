@@ -116,6 +116,18 @@ func TestWhoMayChangeALock(t *testing.T) {
 	refuse("back to draining", lock(r.terms("M", manifest.Draining, time.Hour)), invalid)
 	must(t, extend("M", 2*time.Hour))
 	must(t, release("M"))
+	drains := r.terms("M", manifest.Draining, time.Hour)
+	must(t, lock(drains))
+	continues := r.terms("M", manifest.Frozen, time.Hour)
+	continues.Version = s.View().Lock.Version - 1
+	refuse("frozen, but another lock of the same owner", lock(continues), notHeld)
+	continues.Version++
+	must(t, lock(continues))
+	if l := s.View().Lock; l.Mode != manifest.Frozen || l.Version != continues.Version {
+		t.Errorf("the lock that was continued: %+v", l)
+	}
+	must(t, release("M"))
+	refuse("frozen, and it has ended meanwhile", lock(continues), notHeld)
 	var e *manifest.NotHeldError
 	if err := release("M"); !errors.As(err, &e) || e.Ended == nil || e.Ended.Version != s.View().Version {
 		t.Errorf("a second release does not say what became of the first: %v", err)

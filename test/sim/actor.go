@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/salvor-io/salvor/audit"
+	"github.com/salvor-io/salvor/maintenance"
 	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/envelope"
@@ -91,6 +93,7 @@ func Writes(name, id string, wishes ...Wish) Actor {
 		for _, w := range wishes {
 			p.wish(ctx, wr, w)
 		}
+		p.speaks("", nil)
 	}}
 }
 
@@ -101,9 +104,12 @@ func WritesAtOnce(name, id string, wishes ...Wish) Actor {
 		if err != nil {
 			return
 		}
+		var all sync.WaitGroup
 		for i, w := range wishes {
-			go p.wish(context.WithValue(ctx, threadKey{}, i+1), wr, w)
+			all.Go(func() { p.wish(context.WithValue(ctx, threadKey{}, i+1), wr, w) })
 		}
+		all.Wait()
+		p.speaks("", nil)
 	}}
 }
 
@@ -115,7 +121,35 @@ func (p *Process) writer(ctx context.Context, id string) (*recovery.Writer, erro
 	wr := recovery.NewWriter(m, recovery.WriterOptions{
 		ID: manifest.WriterID(id), Process: p.ID(), NewID: p.NewID, Now: p.Now, Sleep: p.Sleep, Await: await, Poll: poll,
 	})
+	p.speaks(manifest.WriterID(id), func() maintenance.Word {
+		st := m.View()
+		word := maintenance.Word{Process: p.ID(), Epoch: wr.Epoch().Number, Manifest: st.Version}
+		if st.Lock != nil {
+			word.Lock = st.Lock.Owner
+		}
+		for _, op := range wr.Open() {
+			word.Open = append(word.Open, string(op))
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		word.InFlight = p.busy
+		return word
+	})
 	return wr, p.register(ctx, wr)
+}
+
+// speaks makes the process answer at its control port, as this writer; nil: it has ended.
+func (p *Process) speaks(id manifest.WriterID, word func() maintenance.Word) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	p.id, p.word = id, word
+}
+
+// works counts the commits whose client has no answer yet.
+func (p *Process) works(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy += n
 }
 
 func (p *Process) register(ctx context.Context, wr *recovery.Writer) (err error) {
@@ -145,26 +179,17 @@ func (p *Process) registered(e manifest.Epoch) {
 // wish commits, and again under a new id as long as it was told that it failed.
 func (p *Process) wish(ctx context.Context, wr *recovery.Writer, w Wish) {
 	for range tries {
-		r, err := wr.Commit(ctx, p.operation(w))
+		err := p.commit(ctx, wr, w)
 		var required *recovery.RequiredError
+		var locked *manifest.LockedError
 		switch {
-		case p.Dead(): // what it heard, nobody else did
+		case p.Dead(), err == nil, errors.Is(err, manifest.ErrUnknown):
 			return
-		case err == nil:
-			p.tell(r.Operation, toldPublished, r.Version)
-			return
-		case errors.Is(err, recovery.ErrFailed):
-			p.tell(r.Operation, toldFailed, 0)
+		case errors.Is(err, recovery.ErrFailed), errors.Is(err, manifest.ErrFenced):
 			if p.register(ctx, wr) != nil { // it may have been fenced
 				return
 			}
-		case errors.Is(err, manifest.ErrUnknown):
-			return
-		case errors.Is(err, manifest.ErrFenced):
-			if p.register(ctx, wr) != nil {
-				return
-			}
-		case errors.As(err, &required), errors.Is(err, ErrLost):
+		case errors.As(err, &required), errors.As(err, &locked), errors.Is(err, ErrLost):
 			if required != nil {
 				p.waits(wr, required.Operation)
 			}
@@ -175,6 +200,21 @@ func (p *Process) wish(ctx context.Context, wr *recovery.Writer, w Wish) {
 			return
 		}
 	}
+}
+
+// commit commits once, and passes on what it hears.
+func (p *Process) commit(ctx context.Context, wr *recovery.Writer, w Wish) error {
+	p.works(1)
+	defer p.works(-1)
+	r, err := wr.Commit(ctx, p.operation(w))
+	switch {
+	case p.Dead(): // what it heard, nobody else did
+	case err == nil:
+		p.tell(r.Operation, toldPublished, r.Version)
+	case errors.Is(err, recovery.ErrFailed):
+		p.tell(r.Operation, toldFailed, 0)
+	}
+	return err
 }
 
 // waits checks what a writer is told to wait for. Its own leftovers it removes, or says

@@ -177,6 +177,7 @@ func (l *Ledger) lockEntry(e *manifest.Entry, b *manifest.Batch) {
 		lock := *e.Lock
 		lock.Version = b.Number
 		l.lock = &lock
+		l.freeze(e.Lock.Owner, b)
 	case e.Kind == manifest.KindLock:
 		if l.lock.Owner != e.Lock.Owner {
 			l.breach("ALockEndsByAnEntry", "publication %d locks for %s what %s holds", b.Number, e.Lock.Owner, l.lock.Owner)

@@ -126,6 +126,9 @@ func (w *World) created(by *Process, key string, body []byte) {
 		}
 	}
 	if w.ledger != nil {
+		if by.word != nil {
+			w.ledger.written(by.Name, key)
+		}
 		w.ledger.created(w.Disk, by.Name, key, body)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // and so is every durable write of the recovery that follows; requests of those
 // that work at the same time come in every order.
 func TestExplore(t *testing.T) {
-	contract.Row(t, 71, 72, 74, 75, 76, 81, 82, 83, 84, 86, 99, 122, 125, 129, 153, 154, 155, 159, 161, 167)
+	contract.Row(t, 71, 72, 74, 75, 76, 81, 82, 83, 84, 86, 99, 110, 122, 125, 129, 137, 153, 154, 155, 159, 161, 167)
 	b := sim.Bounds{
 		Orders:      contract.Scale(t, "orders of a scenario at most", 12, 300),
 		RivalOrders: contract.Scale(t, "orders of two recoverers at most", 25, 400),

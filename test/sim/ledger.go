@@ -44,6 +44,8 @@ type Ledger struct {
 	// given are the epochs that the line has given.
 	given map[manifest.Epoch]bool
 	rows  map[string]uint64
+	// frozen are the freezes that have had their lock, by its owner.
+	frozen map[string]bool
 }
 
 // Breach is a law that was broken.
@@ -88,6 +90,7 @@ func newLedger() *Ledger {
 		armed:   map[manifest.ProcessID]bool{},
 		given:   map[manifest.Epoch]bool{},
 		rows:    map[string]uint64{},
+		frozen:  map[string]bool{},
 	}
 }
 
@@ -96,6 +99,7 @@ func (l *Ledger) clone() *Ledger {
 	c.Breaches = slices.Clone(l.Breaches)
 	c.tables, c.writers, c.ops, c.seen = maps.Clone(l.tables), maps.Clone(l.writers), maps.Clone(l.ops), maps.Clone(l.seen)
 	c.armed, c.rows, c.given = maps.Clone(l.armed), maps.Clone(l.rows), maps.Clone(l.given)
+	c.frozen = maps.Clone(l.frozen)
 	if l.lock != nil {
 		lock := *l.lock
 		c.lock = &lock

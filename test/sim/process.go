@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/salvor-io/salvor/maintenance"
 	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/fault"
@@ -63,12 +64,17 @@ type Process struct {
 	dead  bool // under w.mu
 	// onDeath ends what the process has beside its bucket. May be nil.
 	onDeath func()
+	// word is what it says of itself over the control port, as writer id; nil: nobody
+	// listens there. Under w.mu.
+	word func() maintenance.Word
+	id   manifest.WriterID
 
 	mu     sync.Mutex
 	ids    int
 	slept  time.Duration
 	writes int
 	fired  bool
+	busy   int // commits that have not been answered
 }
 
 // Process returns the process of that name.

@@ -94,6 +94,8 @@ func Scenarios() []Scenario {
 		{Name: "two in a row, fenced by mistake", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a"), wish("two", "a")), Recovers("R1", dead)}},
 		{Name: "a freeze inside", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Freezes("M1")}},
 		{Name: "a freeze and a recovery inside", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Freezes("M1"), Recovers("R1", dead)}},
+		{Name: "a maintenance", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Admin("A1", "M1", 2), Maintains("O1", "M1", tries)}},
+		{Name: "a maintenance and two operators", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Admin("A1", "M1", 2), Maintains("O1", "M1", tries), Maintains("O2", "M1", tries)}},
 		{Name: "a drain that waits, and a recovery", History: 1, Actors: []Actor{Drains("M1"), Writes("W1", "w", wish("one", "a")), Recovers("R1", dead)}},
 		{Name: "a registration beside a collection", History: 1, Actors: []Actor{
 			Writes("W2", "w", wish("two", "a")),

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,8 @@ type Simulated struct {
 	Breaches []Breach
 	// Deaths, Lost: how many processes died, how many answers or requests were lost.
 	Deaths, Lost int
+	// Held: a maintenance told that all is held.
+	Held bool
 	// End is a hash of everything that is durable in the end, and of the story.
 	End Digest
 
@@ -49,6 +52,9 @@ func (s *Simulator) Seed(seed uint64) Simulated {
 	if rng.IntN(4) > 0 { // the others are calm: their order is all that is by chance
 		c.LoseRequest, c.LoseAnswer, c.LandLate, c.Die = 0.02, 0.03, 0.02, 0.02
 	}
+	if rng.IntN(4) == 0 {
+		c.Jump = 3 * time.Second // nobody's time is over at once
+	}
 	res := run(s.t, s.clock, s.origin, Leg{Name: "seed"}, actors, c, false)
 	out := Simulated{actors: actors, trace: res.trace}
 	for _, step := range res.trace {
@@ -58,8 +64,14 @@ func (s *Simulator) Seed(seed uint64) Simulated {
 		if step.Fate != Arrives {
 			out.Lost++
 		}
+		out.Held = out.Held || step.toldHeld()
 	}
 	end := res.end
+	if len(end.ledger.Breaches) == 0 && slices.ContainsFunc(actors, func(a Actor) bool { return strings.HasPrefix(a.Name, "O") }) {
+		next := run(s.t, s.clock, end, Leg{Name: "operator"}, []Actor{Maintains("O9", "M1", tries)}, &script{}, false)
+		end, out.trace = next.end, append(out.trace, next.trace...)
+		end.ledger.aThawLetsGo(end.disk, "M1")
+	}
 	if len(end.ledger.Breaches) == 0 {
 		end.now = end.now.Add(200 * time.Hour)
 		last := run(s.t, s.clock, end, Leg{Name: "end"}, []Actor{theEnd(func(*Process) {})}, &script{}, false)
@@ -112,8 +124,14 @@ func cast(rng *rand.Rand) (actors []Actor) {
 	for n := range rng.IntN(3) {
 		add(Recovers(fmt.Sprintf("R%d", n+1), dead))
 	}
-	if rng.IntN(3) == 0 {
+	switch rng.IntN(3) {
+	case 0:
 		add(Freezes("M1"))
+	case 1: // somebody's maintenance, and one operator or two
+		add(Admin("A1", "M1", 20))
+		for n := range 1 + rng.IntN(2) {
+			add(Maintains(fmt.Sprintf("O%d", n+1), "M1", 30))
+		}
 	}
 	if rng.IntN(2) == 0 {
 		add(Collects("C1", 1))
