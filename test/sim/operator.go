@@ -121,6 +121,24 @@ func (o *operator) gone(ctx context.Context, _ *manifest.Lock) (string, error) {
 	return "it is over", nil
 }
 
+// ThawsByHand is a person who ends the lock of a maintenance with the command line,
+// when it is there.
+func ThawsByHand(name, of string) Actor {
+	return Actor{name, func(ctx context.Context, p *Process) {
+		m, err := p.manifest(ctx)
+		for range tries {
+			if err == nil && m.View().Lock != nil {
+				_, _ = m.Release(ctx, manifest.Publisher{Role: manifest.RoleOperator, Process: p.ID()}, smt{name: of}.owner())
+				return
+			}
+			if p.Sleep(ctx, poll) != nil {
+				return
+			}
+			_, err = m.Latest(ctx)
+		}
+	}}
+}
+
 // pods is what the cluster and the control port say of the writers that have an epoch
 // in a manifest. A process that is not there, or has died, is known to be dead.
 func (w *World) pods(m *manifest.Store) func() []maintenance.Pod {

@@ -132,6 +132,9 @@ func cast(rng *rand.Rand) (actors []Actor) {
 		for n := range 1 + rng.IntN(2) {
 			add(Maintains(fmt.Sprintf("O%d", n+1), "M1", 30))
 		}
+		if rng.IntN(3) == 0 {
+			add(ThawsByHand("T2", "M1"))
+		}
 	}
 	if rng.IntN(2) == 0 {
 		add(Collects("C1", 1))
