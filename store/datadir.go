@@ -43,21 +43,12 @@ const belongingFile = "store.json"
 // readBelonging returns whose the directory is; a new one is the writer's.
 func readBelonging(fsys log.FS, dir string, writer manifest.WriterID) (belonging, error) {
 	b := belonging{Writer: writer}
-	path := filepath.Join(dir, belongingFile)
-	f, _, err := fsys.Open(path)
+	err := readFile(fsys, dir, belongingFile, &b)
 	if errors.Is(err, fs.ErrNotExist) {
 		return b, nil
 	}
 	if err != nil {
-		return b, fmt.Errorf("data directory: %w", err)
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(f)
-	if err != nil {
-		return b, fmt.Errorf("data directory: read %s: %w", path, err)
-	}
-	if err := json.Unmarshal(raw, &b); err != nil {
-		return b, fmt.Errorf("data directory: %s cannot be read: %w", path, err)
+		return b, err
 	}
 	if b.Writer != writer {
 		return b, fmt.Errorf("data directory %s belongs to writer %s, this is %s: give each writer a directory of its own", dir, b.Writer, writer)
@@ -67,11 +58,35 @@ func readBelonging(fsys log.FS, dir string, writer manifest.WriterID) (belonging
 
 // write makes it durable.
 func (b belonging) write(fsys log.FS, dir string) error {
-	raw, err := json.Marshal(b)
+	return writeFile(fsys, dir, belongingFile, b)
+}
+
+// admits says why the root with this identity is not the directory's.
+func (b belonging) admits(id manifest.Identity, err error) error {
+	switch {
+	case b.Store == "":
+		return nil
+	case errors.Is(err, manifest.ErrNoStore):
+		return &manifest.IdentityError{
+			Why:  fmt.Sprintf("the root holds no store, and this data directory belongs to store %s", b.Store),
+			Hint: "the root was emptied, or it is another one: restore its objects or correct --root",
+		}
+	case err == nil && id.UID != b.Store:
+		return &manifest.IdentityError{
+			Why:  fmt.Sprintf("the root holds store %s, and this data directory belongs to store %s", id.UID, b.Store),
+			Hint: "correct --root, or give this store a data directory of its own",
+		}
+	}
+	return nil
+}
+
+// writeFile makes v durable as JSON, as a whole or not at all.
+func writeFile(fsys log.FS, dir, name string, v any) error {
+	raw, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, belongingFile)
+	path := filepath.Join(dir, name)
 	f, err := fsys.Create(path + ".tmp")
 	if err == nil {
 		_, err = f.Write(append(raw, '\n'))
@@ -92,21 +107,47 @@ func (b belonging) write(fsys log.FS, dir string) error {
 	return nil
 }
 
-// admits says why the root with this identity is not the directory's.
-func (b belonging) admits(id manifest.Identity, err error) error {
-	switch {
-	case b.Store == "":
+// readFile reads what writeFile wrote into v; fs.ErrNotExist when it is not there.
+func readFile(fsys log.FS, dir, name string, v any) error {
+	path := filepath.Join(dir, name)
+	f, _, err := fsys.Open(path)
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(f)
+	if err != nil {
+		return fmt.Errorf("data directory: read %s: %w", path, err)
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		return fmt.Errorf("data directory: %s cannot be read: %w", path, err)
+	}
+	return nil
+}
+
+const holdFile = "hold.json"
+
+// readHold returns the write lock that a process here heeded last, if it was not
+// over then. One that cannot be read is none: the manifest has it.
+func readHold(fsys log.FS, dir string) *manifest.Lock {
+	var l manifest.Lock
+	if readFile(fsys, dir, holdFile, &l) != nil || l.Owner == "" {
 		return nil
-	case errors.Is(err, manifest.ErrNoStore):
-		return &manifest.IdentityError{
-			Why:  fmt.Sprintf("the root holds no store, and this data directory belongs to store %s", b.Store),
-			Hint: "the root was emptied, or it is another one: restore its objects or correct --root",
-		}
-	case err == nil && id.UID != b.Store:
-		return &manifest.IdentityError{
-			Why:  fmt.Sprintf("the root holds store %s, and this data directory belongs to store %s", id.UID, b.Store),
-			Hint: "correct --root, or give this store a data directory of its own",
-		}
+	}
+	return &l
+}
+
+// writeHold remembers the write lock; nil: there is none.
+func writeHold(fsys log.FS, dir string, l *manifest.Lock) error {
+	if l != nil {
+		return writeFile(fsys, dir, holdFile, l)
+	}
+	err := fsys.Remove(filepath.Join(dir, holdFile))
+	if err == nil {
+		err = fsys.SyncDir(dir)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("data directory: %w", err)
 	}
 	return nil
 }

@@ -20,17 +20,32 @@ const (
 
 // heed does what the manifest says of the write lock: who comes to write is parked
 // while somebody holds it. Those who are inside already are finished.
+//
+// It is remembered on disk before it is told: whoever is told relies on it, and the
+// next process here may have to start while nobody can read the manifest.
 func (s *Store) heed(l *manifest.Lock) {
-	s.mu.Lock()
-	same := s.lock == l || s.lock != nil && l != nil && *s.lock == *l
-	s.lock = l
-	if !same {
+	same := func(other *manifest.Lock) bool { return l == other || l != nil && other != nil && *l == *other }
+	if l != nil && !same(s.held()) {
 		s.gate.held(frozen(l, s.opt.Now()))
 	}
-	s.mu.Unlock()
-	if !same {
-		s.signal.Notify()
+	if !same(s.kept) {
+		if err := writeHold(s.opt.FS, s.opt.Dir, l); err != nil {
+			// A disk that is full must not keep a freeze from being held, nor from ending.
+			s.opt.Report(fmt.Sprintf("a restart that finds no root may not know what became of the write lock: %v", err))
+		} else {
+			s.kept = l
+		}
 	}
+	if same(s.held()) {
+		return
+	}
+	s.mu.Lock()
+	s.lock = l
+	s.mu.Unlock()
+	if l == nil {
+		s.gate.held(nil)
+	}
+	s.signal.Notify()
 }
 
 // held returns the lock that the store heeds; nil when there is none.

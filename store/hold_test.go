@@ -15,6 +15,7 @@ import (
 
 	"github.com/salvor-io/salvor/control"
 	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/fault"
 	"github.com/salvor-io/salvor/recovery"
 	"github.com/salvor-io/salvor/store"
@@ -292,6 +293,45 @@ func TestALockOutlivesItsPods(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.same("after the lock", p.rows(), content{"t": {"k": `{"v":"2"}`}})
+}
+
+// A lock outlives its pods even when nobody can tell them: what the object store is
+// restarted under is the very thing that a process cannot ask.
+func TestALockIsHeededWithoutARoot(t *testing.T) {
+	contract.Row(t, 106, 111, 137)
+	w := newWorld(t)
+	p := w.start()
+	p.must(put("t", "k", "1"))
+	w.lock(manifest.Frozen)
+	p.heeds(control.Frozen)
+	p.kill()
+	away := func(o *store.Options) {
+		o.OpenRoot = func(context.Context) (objstore.Bucket, error) { return nil, errors.New("it is being restarted") }
+	}
+	p = w.launch(away)
+	st := p.await("it has started", func(st control.Status) bool { return st.State != control.Starting })
+	if st.State != control.Frozen || st.Lock != "M1" || st.Manifest != 0 {
+		t.Fatalf("from the log alone: %+v", st)
+	}
+	w.same("from the log alone", p.rows(), content{"t": {"k": `{"v":"1"}`}})
+	parked := p.try(put("t", "k", "2"))
+	p.parks(1)
+	p.kill()
+	if err := <-parked; err == nil {
+		t.Fatal("acknowledged while all was held")
+	}
+	w.release()
+	p = w.launch() // and the object store is back
+	p.await("it serves", func(st control.Status) bool { return st.State == control.Serving && st.Lock == "" })
+	p.must(put("t", "k", "3"))
+	p.kill()
+	p = w.launch(away) // a lock that has ended is forgotten
+	st = p.await("it has started", func(st control.Status) bool { return st.State != control.Starting })
+	if st.Lock != "" {
+		t.Fatalf("from the log alone, after the lock: %+v", st)
+	}
+	p.must(put("t", "k", "4"))
+	w.same("after the lock", p.rows(), content{"t": {"k": `{"v":"4"}`}})
 }
 
 // A process that ends while others wait for a lock sends them away at once.

@@ -95,6 +95,7 @@ func (s *Store) start(ctx context.Context, l *log.Log) error {
 		case <-ctx.Done():
 		}
 	}()
+	s.kept = readHold(s.opt.FS, s.opt.Dir)
 	for try := 0; ; try++ {
 		r, err := s.attach(ctx)
 		if err == nil {
@@ -115,6 +116,7 @@ func (s *Store) start(ctx context.Context, l *log.Log) error {
 			return err
 		case l.First() == 1 && !isRefusal(err):
 			s.tables.reset()
+			s.heed(s.kept) // until the manifest can be read
 			s.say(fmt.Sprintf("serving from the log alone: %v", err))
 		default:
 			// In this order: who reads the status is refused with the same reason.

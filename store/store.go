@@ -146,6 +146,10 @@ type Store struct {
 	waiting string // why the last checkpoint did not go out
 	covered manifest.Position
 	lock    *manifest.Lock // what newcomers that write wait for
+
+	// kept is the lock that the data directory remembers. Only who starts and keeps the
+	// store touches it.
+	kept *manifest.Lock
 }
 
 // New returns a store that has to Run.

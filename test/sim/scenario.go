@@ -96,6 +96,7 @@ func Scenarios() []Scenario {
 		{Name: "a freeze and a recovery inside", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Freezes("M1"), Recovers("R1", dead)}},
 		{Name: "a maintenance", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Admin("A1", "M1", 2), Maintains("O1", "M1", tries)}},
 		{Name: "a maintenance that is thawed by hand", History: 1, Actors: []Actor{Admin("A1", "M1", 2), Maintains("O1", "M1", tries), ThawsByHand("T1", "M1")}},
+		{Name: "two operators and a thaw by hand", History: 1, Actors: []Actor{Admin("A1", "M1", 2), Maintains("O1", "M1", tries), ThawsByHand("P1", "M1"), Maintains("Q1", "M1", tries)}},
 		{Name: "a maintenance and two operators", History: 1, Actors: []Actor{Writes("W1", "w", wish("one", "a")), Admin("A1", "M1", 2), Maintains("O1", "M1", tries), Maintains("O2", "M1", tries)}},
 		{Name: "a drain that waits, and a recovery", History: 1, Actors: []Actor{Drains("M1"), Writes("W1", "w", wish("one", "a")), Recovers("R1", dead)}},
 		{Name: "a registration beside a collection", History: 1, Actors: []Actor{

@@ -107,7 +107,7 @@ type Hold struct {
 	released chan struct{}
 }
 
-// HoldSync makes every Sync wait until the hold is released.
+// HoldSync makes every Sync of a log wait until the hold is released.
 func (f *FS) HoldSync() *Hold {
 	f.mu.Lock()
 	defer f.mu.Unlock()
