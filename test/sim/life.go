@@ -7,9 +7,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/salvor-io/salvor/control"
+	"github.com/salvor-io/salvor/maintenance"
+	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/store"
 	"github.com/salvor-io/salvor/store/log/logtest"
@@ -43,7 +46,9 @@ type life struct {
 	fired  bool
 	served bool
 	rows   int // transactions that it has when it is checked
+	waited int // transactions that waited for the end of a lock
 	err    error
+	p      *Process
 }
 
 func (l *life) actor() Actor {
@@ -60,18 +65,22 @@ func (l *life) actor() Actor {
 			Dir: "data", Writer: "pod-0", Process: p.ID(), FS: d,
 			OpenRoot: func(context.Context) (objstore.Bucket, error) { return p.Bucket(), nil },
 			NewID:    p.NewID, NewLogID: func() [16]byte { id++; return [16]byte{l.name[len(l.name)-1], id} },
-			Now: p.Now, Sleep: p.Sleep, After: func(time.Duration) <-chan time.Time { return nil },
+			Now: p.Now, Sleep: p.Sleep, After: func(d time.Duration) <-chan time.Time { return p.after(ctx, d) },
 			SegmentSize: 500, Await: await, Poll: poll,
 		})
 		if err != nil {
 			l.err = err
 			return
 		}
+		l.p = p
+		p.speaks("pod-0", func() maintenance.Word { return says(s.Status()) })
+		p.nudge = s.Refresh
 		ended := make(chan error, 1)
 		go func() { ended <- s.Run(ctx) }()
 		for !l.served {
 			changed := s.Changed()
-			if l.served = s.Status().State == control.Serving; l.served {
+			st := s.Status()
+			if l.served = st.State == control.Serving || st.Lock != ""; l.served {
 				break
 			}
 			select {
@@ -95,15 +104,26 @@ func (l *life) transact(ctx context.Context, s *store.Store) {
 	l.sent++
 	n := l.sent
 	row := json.RawMessage(fmt.Sprintf(`{"n":%d}`, n))
+	began := l.p.Now()
 	_, err := s.Transact(ctx, store.Transaction{Statements: []store.Statement{
 		{Op: store.OpPut, Table: "x", Key: "last", Row: row},
 		{Op: store.OpPut, Table: "y", Key: "last", Row: row},
 		{Op: store.OpPut, Table: "x", Key: fmt.Sprintf("t%d", n), Row: row},
 	}})
-	if err == nil && ctx.Err() == nil {
-		l.acked, l.all = n, l.all|1<<n
+	if err != nil || ctx.Err() != nil {
+		return
+	}
+	l.acked, l.all = n, l.all|1<<n
+	if l.p.Now().Sub(began) >= gap {
+		l.waited++
+	}
+	if k := l.ledger.lock; k != nil && k.Mode == manifest.Frozen && strings.HasPrefix(k.Owner, freezes) {
+		l.ledger.breach("NobodyIsAnsweredWhileAllIsHeld", "transaction %d was acknowledged, and %s holds the store since %d", n, k.Owner, k.Version)
 	}
 }
+
+// pause waits between two transactions.
+func (l *life) pause(ctx context.Context, d time.Duration) error { return l.p.Sleep(ctx, d) }
 
 // busy is what a pod does before it dies.
 func busy(ctx context.Context, l *life, s *store.Store) {

@@ -108,6 +108,12 @@ func (o *operator) publisher(ctx context.Context) (by manifest.Publisher, err er
 func (o *operator) Did(_ context.Context, _ string, _ maintenance.Step, err error) {
 	if err != nil {
 		o.reign = false
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.p.w.procs)) {
+		if p := o.p.w.procs[name]; p.nudge != nil && !p.Dead() {
+			p.nudge()
+		}
 	}
 }
 

@@ -18,7 +18,11 @@ func (x *Pods) live(on pod, name string, at Point, work func(context.Context, *l
 	l := &life{name: name, point: at, work: work, pod: on, lives: on.disk.Killed()}
 	st := *on.State
 	l.State = &st
-	res := run(x.t, x.clock, on.State, Leg{Name: name, Point: at}, append([]Actor{l.actor()}, more...), &script{}, false, func(w *World) { l.ledger = w.ledger })
+	how := chooser(&script{})
+	if x.patient {
+		how = &calm{}
+	}
+	res := run(x.t, x.clock, on.State, Leg{Name: name, Point: at}, append([]Actor{l.actor()}, more...), how, false, func(w *World) { l.ledger, w.patient = w.ledger, x.patient })
 	l.fired = l.fired || res.fired
 	l.State = res.end
 	return l, res
@@ -28,10 +32,14 @@ func (x *Pods) live(on pod, name string, at Point, work func(context.Context, *l
 type Pods struct {
 	Totals
 	Failed string
+	// Waited: transactions of the undisturbed life that waited for the end of a lock.
+	Waited int
 
 	t     *testing.T
 	clock *clock
 	seen  map[Digest]bool
+	// patient: time passes as the processes ask for it.
+	patient bool
 }
 
 // found reports whether a run broke a law, and keeps its story.

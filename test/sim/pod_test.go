@@ -25,3 +25,18 @@ func TestExplorePods(t *testing.T) {
 	contract.Count(t, "windows", x.Windows)
 	t.Logf("%s in %.1f s", x.Totals, time.Since(began).Seconds())
 }
+
+// A pod that takes transactions, somebody who freezes its store, an operator: each of
+// them dies at each of its durable writes, and others go on. While all is held nothing is
+// acknowledged, no lock stays, and everything that was acknowledged is there.
+func TestExploreFrozenPods(t *testing.T) {
+	contract.Row(t, 106, 110, 111, 137, 138)
+	began := time.Now()
+	x := sim.ExploreFrozenPods(t, contract.Scale(t, "states not finished for one that is", 7, 1))
+	if x.Failed != "" {
+		t.Fatal(x.Failed)
+	}
+	contract.Count(t, "states", len(x.Seen))
+	contract.Count(t, "windows", x.Windows)
+	t.Logf("%s; %d transactions waited, in %.1f s", x.Totals, x.Waited, time.Since(began).Seconds())
+}

@@ -68,6 +68,8 @@ type Process struct {
 	// listens there. Under w.mu.
 	word func() maintenance.Word
 	id   manifest.WriterID
+	// nudge, if set, makes it look at the manifest.
+	nudge func()
 
 	mu     sync.Mutex
 	ids    int
@@ -145,6 +147,20 @@ func (p *Process) Sleep(ctx context.Context, d time.Duration) error {
 		p.mu.Unlock()
 	}
 	return context.Cause(ctx)
+}
+
+// after is a timer of the process. In an impatient world nothing ever happens by itself.
+func (p *Process) after(ctx context.Context, d time.Duration) <-chan time.Time {
+	if !p.w.patient {
+		return nil
+	}
+	c := make(chan time.Time, 1)
+	go func() {
+		if p.Sleep(ctx, d) == nil {
+			c <- p.Now()
+		}
+	}()
+	return c
 }
 
 // Passes lets time pass for everybody: for the bucket, which dates what it is asked
