@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/store"
 	"github.com/salvor-io/salvor/store/log/logtest"
 )
@@ -22,7 +23,10 @@ func (x *Pods) live(on pod, name string, at Point, work func(context.Context, *l
 	if x.patient {
 		how = &calm{}
 	}
-	res := run(x.t, x.clock, on.State, Leg{Name: name, Point: at}, append([]Actor{l.actor()}, more...), how, false, func(w *World) { l.ledger, w.patient = w.ledger, x.patient })
+	res := run(x.t, x.clock, on.State, Leg{Name: name, Point: at}, append([]Actor{l.actor()}, more...), how, false, func(w *World) {
+		l.ledger, w.patient = w.ledger, x.patient
+		x.lightning(w)
+	})
 	l.fired = l.fired || res.fired
 	l.State = res.end
 	return l, res
@@ -40,6 +44,25 @@ type Pods struct {
 	seen  map[Digest]bool
 	// patient: time passes as the processes ask for it.
 	patient bool
+	// behind the creation of so many objects these die in one moment; 0: nobody does.
+	behind int
+	die    []string
+	// made is how many objects the newest run made.
+	made int
+}
+
+// lightning lets processes die behind somebody's write, whoever made it.
+func (x *Pods) lightning(w *World) {
+	x.made = 0
+	behind, die := x.behind, x.die
+	x.behind, x.die = 0, nil
+	w.Watch("", func(objstore.Object) {
+		if x.made++; x.made == behind {
+			for _, name := range die {
+				w.Process(name).die()
+			}
+		}
+	})
 }
 
 // found reports whether a run broke a law, and keeps its story.

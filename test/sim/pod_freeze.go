@@ -75,7 +75,7 @@ func ExploreFrozenPods(t *testing.T, share int) *Pods {
 	t.Helper()
 	x := &Pods{t: t, clock: &clock{t: epoch}, seen: map[Digest]bool{}, Totals: Totals{Seen: map[Digest]bool{}}, patient: true}
 	first := pod{State: origin(t, x.clock, Scenario{History: 1}), disk: logtest.New()}
-	others := []Actor{Admin("A1", "M1", 20), Maintains("O1", "M1", 60)}
+	others := []Actor{inTurn("A1", sleeps(5*gap), Admin("A1", "M1", 20)), Maintains("O1", "M1", 60)}
 	dry, res := x.live(first, "POD1", Point{}, throughIt, others...)
 	if x.found("a calm maintenance", res) {
 		return x
@@ -83,8 +83,24 @@ func ExploreFrozenPods(t *testing.T, share int) *Pods {
 	if dry.err != nil || dry.acked != duringIt || dry.waited == 0 || !heldOnce(res.trace) {
 		t.Fatalf("a calm maintenance: %v, %d acknowledged, %d of them waited\n%s", dry.err, dry.acked, dry.waited, res.trace)
 	}
+	if w := res.end.ledger.writers["pod-0"]; w.Process != "POD1-0000" {
+		t.Fatalf("the pod's epoch was ended under it: %s\n%s", w, res.trace)
+	}
 	x.Waited = dry.waited
-	n := 0
+	made, n := x.made, 0
+	follow := func(what string, of string, l *life, res result) {
+		if x.found(what, res) {
+			return
+		}
+		for _, img := range images {
+			if n++; n%share != 0 || of != "disk" && img.name != images[0].name {
+				continue
+			}
+			next := l.pod
+			next.disk = img.of(l.lives)
+			x.goesOn(next, what+", "+img.name)
+		}
+	}
 	for _, of := range []struct {
 		process string
 		writes  int
@@ -97,9 +113,7 @@ func ExploreFrozenPods(t *testing.T, share int) *Pods {
 	} {
 		for w := 1; w <= of.writes; w++ {
 			for _, m := range of.moments {
-				at := Point{of.process, w, m}
-				l, res := x.live(first, "POD1", at, throughIt, others...)
-				what := fmt.Sprintf("%s:%d:%s", of.process, w, m)
+				l, res := x.live(first, "POD1", Point{of.process, w, m}, throughIt, others...)
 				if m == Torn && !l.fired {
 					continue
 				}
@@ -107,19 +121,20 @@ func ExploreFrozenPods(t *testing.T, share int) *Pods {
 				if l.fired {
 					x.Crossed++
 				}
-				if x.found(what, res) {
+				if follow(fmt.Sprintf("%s:%d:%s", of.process, w, m), of.process, l, res); x.Failed != "" {
 					return x
 				}
-				for _, img := range images {
-					if n++; n%share != 0 || of.process != "disk" && img.name != images[0].name {
-						continue
-					}
-					next := l.pod
-					next.disk = img.of(l.lives)
-					if x.goesOn(next, what+", "+img.name); x.Failed != "" {
-						return x
-					}
-				}
+			}
+		}
+	}
+	// While all is held no pod writes: there it dies behind what others do.
+	for behind := 1; behind <= made; behind++ {
+		for _, die := range [][]string{{"POD1"}, {"POD1", "O1"}, {"O1", "A1"}, {"POD1", "O1", "A1"}} {
+			x.behind, x.die = behind, die
+			l, res := x.live(first, "POD1", Point{}, throughIt, others...)
+			x.Windows, x.Crossed = x.Windows+1, x.Crossed+1
+			if follow(fmt.Sprintf("%v die behind write %d", die, behind), "POD1", l, res); x.Failed != "" {
+				return x
 			}
 		}
 	}
