@@ -75,6 +75,7 @@ func TestWhatALockLetsThrough(t *testing.T) {
 }
 
 func TestWhoMayChangeALock(t *testing.T) {
+	contract.Row(t, 107)
 	r := newRoot(t)
 	s := r.open(r.disk)
 	refuse := func(what string, err error, want func(error) bool) {
