@@ -28,8 +28,6 @@ import (
 )
 
 const (
-	// hookTries is how often a pre hook is tried in one container before it has failed.
-	hookTries = 5
 	// hookBackoffMost is the longest pause between two attempts.
 	hookBackoffMost = 30 * time.Second
 	// hookUndoFor is how long after the end of a maintenance its hooks are undone.
@@ -83,14 +81,14 @@ func (r *HookRunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		if err := r.opt.Leads(ctx); err != nil {
 			return ctrl.Result{}, err
 		}
-		return ctrl.Result{RequeueAfter: time.Millisecond}, r.round(ctx, &run, plan.Do)
+		return ctrl.Result{RequeueAfter: time.Millisecond}, r.round(ctx, &run, plan.Do, pods, w)
 	}
 	return r.tell(ctx, &run, plan, w)
 }
 
 // round does one step in each of some pods: what is about to be done is written down
 // first, then done, then what came of it.
-func (r *HookRunReconciler) round(ctx context.Context, run *v1alpha1.HookRun, do []maintenance.HookStep) error {
+func (r *HookRunReconciler) round(ctx context.Context, run *v1alpha1.HookRun, do []maintenance.HookStep, pods []maintenance.HookPod, w wanted) error {
 	begin(run, do, r.opt.Now())
 	if err := r.write(ctx, run); err != nil {
 		return err
@@ -105,18 +103,29 @@ func (r *HookRunReconciler) round(ctx context.Context, run *v1alpha1.HookRun, do
 			r.events.Eventf(run, nil, eventType(true), v1alpha1.ReasonHookFailed, "Hook", "%s", clip(fmt.Sprintf("pod %s, hook %s: %s: %s", s.Pod, s.Hook, s.Part, results[i].failed)))
 		}
 	}
-	defer r.wakeMaintenance(run)
-	return r.write(ctx, run)
+	before := run.Status.DeepCopy()
+	r.describe(run, hookTerms(run, w.held, r.opt).Decide(hookRan(run), pods, r.opt.Now()), w)
+	if err := r.write(ctx, run); err != nil {
+		return err
+	}
+	r.say(run, before)
+	r.wakeMaintenance(run)
+	return nil
+}
+
+// describe puts into words where the hooks are.
+func (r *HookRunReconciler) describe(run *v1alpha1.HookRun, plan maintenance.HookPlan, w wanted) {
+	run.Status.Counts = countsOf(plan)
+	run.Status.Conditions = dated(run.Status.Conditions, hookConditions(run, plan, w), v1alpha1.HookRunConditions, run.Generation, r.opt.Now())
+	if w.until != nil {
+		run.Status.Until = w.until
+	}
 }
 
 // tell says where the hooks are; what is over, and of a maintenance that is gone, goes.
 func (r *HookRunReconciler) tell(ctx context.Context, run *v1alpha1.HookRun, plan maintenance.HookPlan, w wanted) (ctrl.Result, error) {
 	before := run.Status.DeepCopy()
-	run.Status.Counts = countsOf(plan)
-	run.Status.Conditions = dated(before.Conditions, hookConditions(run, plan, w), v1alpha1.HookRunConditions, run.Generation, r.opt.Now())
-	if w.until != nil {
-		run.Status.Until = w.until
-	}
+	r.describe(run, plan, w)
 	if !sameHookStatus(before, &run.Status) {
 		if err := r.write(ctx, run); err != nil {
 			return ctrl.Result{}, err

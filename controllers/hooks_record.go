@@ -29,7 +29,7 @@ const (
 
 // hookTerms are the terms of a HookRun in the words of package maintenance.
 func hookTerms(run *v1alpha1.HookRun, held bool, opt Options) maintenance.HookTerms {
-	t := maintenance.HookTerms{Held: held, Undo: run.Status.UndoSince != nil, Tries: hookTries, Backoff: opt.Backoff, BackoffMost: hookBackoffMost}
+	t := maintenance.HookTerms{Held: held, Undo: run.Status.UndoSince != nil, Tries: opt.HookTries, Backoff: opt.Backoff, BackoffMost: hookBackoffMost}
 	if u := run.Status.UndoUntil; u != nil {
 		t.Until = u.Time
 	}

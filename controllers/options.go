@@ -63,6 +63,9 @@ type Options struct {
 	Backoff, BackoffMost time.Duration
 	// PassTimeout bounds what one pass asks of an object store. Default 45 s.
 	PassTimeout time.Duration
+	// HookTries is how often a pre hook is tried in one container before it has failed.
+	// Default 5.
+	HookTries int
 	// UndoFor is how long after the end of a maintenance its hooks are undone. Default 15
 	// minutes.
 	UndoFor time.Duration
@@ -108,7 +111,7 @@ func (o Options) withDefaults() Options {
 	for _, d := range []struct {
 		p  *int
 		to int
-	}{{&o.MaxStreams, 1000}, {&o.Concurrency, 256}, {&o.RetainMost, 200}, {&o.Attempts, 20}} {
+	}{{&o.MaxStreams, 1000}, {&o.Concurrency, 256}, {&o.RetainMost, 200}, {&o.Attempts, 20}, {&o.HookTries, 5}} {
 		if *d.p == 0 {
 			*d.p = d.to
 		}
