@@ -544,6 +544,7 @@ func TestCommandsNeedPermission(t *testing.T) {
 		t.Error("something was done although it is not permitted")
 	}
 	bind("salvor-hook-runner", roleOf(t, "hooks").Rules)
+	w.smt("restart", v1alpha1.ConditionAccepted, "True Accepted")
 	// There is no kubelet here: the command is sent, and fails.
 	w.smt("restart", v1alpha1.ConditionReleased, "True HookFailed")
 	if p := w.hookRun("ledger").Status.Pods[0].Hooks[0].Pre; int(p.Attempts) != w.opt.HookTries || p.Message == "" {
