@@ -117,10 +117,10 @@ e2e: $(BIN)/gotest $(BIN)/cluster tools ## Run the end-to-end suite on the local
 		if ! $(BIN)/cluster status >/dev/null 2>&1 && [ -z "$${KEEP:-}" ]; then
 			trap '$(BIN)/cluster down' EXIT # what this run started, it ends
 		fi
-		$(MAKE) --no-print-directory image cluster-up image-load
+		$(MAKE) --no-print-directory image image-postgres cluster-up image-load
 		export KUBECONFIG=$$($(BIN)/cluster kubeconfig)
 	else
-		$(MAKE) --no-print-directory image
+		$(MAKE) --no-print-directory image image-postgres
 	fi
 	$(WITH_TOOLS)
 	$(BIN)/gotest -step e2e -timeout $(TIMEOUT) -follow -ginkgo-report $(CACHE)/e2e.json ./test/e2e -- \
@@ -166,9 +166,24 @@ image: build $(BIN)/cluster ## Pack the images for the local cluster: the produc
 	$(BIN)/cluster image pack --binary $(DIST)/s3proxy --name salvor.local/s3proxy:dev -o $(DIST)/s3proxy.tar
 	$(BIN)/cluster image pack --binary $$($(BIN)/cluster tool versitygw) --name salvor.local/versitygw:$${version#v} -o $(DIST)/versitygw.tar
 
+# What PostgreSQL of Debian 12 needs to run; its just-in-time compiler is left out, which needs LLVM.
+POSTGRES_PACKAGES := postgresql-15,postgresql-client-15,libpq5,tzdata,libc6,libaudit1,libcap2,libcap-ng0,libcom-err2,libffi8,libgcc-s1,libgcrypt20,libgmp10,libgnutls30,libgpg-error0
+POSTGRES_PACKAGES := $(POSTGRES_PACKAGES),libgssapi-krb5-2,libhogweed6,libicu72,libidn2-0,libk5crypto3,libkeyutils1,libkrb5-3,libkrb5support0,libldap-2.5-0,liblz4-1,liblzma5
+POSTGRES_PACKAGES := $(POSTGRES_PACKAGES),libnettle8,libp11-kit0,libpam0g,libreadline8,libsasl2-2,libssl3,libstdc++6,libsystemd0,libtasn1-6,libtinfo6,libunistring2,libxml2,libzstd1,zlib1g
+
+.PHONY: image-postgres
+image-postgres: $(BIN)/cluster ## Pack PostgreSQL from the packages of Debian 12, for the tests of hooks (60 MB the first time).
+	@if ! command -v apt-get >/dev/null || ! grep -q 'VERSION_CODENAME=bookworm' /etc/os-release; then
+		echo "$@: NOT RUN, this machine does not run Debian 12, whose packages these are"
+		exit 0
+	fi
+	mkdir -p $(DIST)
+	$(BIN)/cluster image pack --debian $(POSTGRES_PACKAGES) --without /usr/lib/postgresql/15/lib/llvmjit.so,/usr/lib/postgresql/15/lib/bitcode --shell \
+		--entrypoint /usr/lib/postgresql/15/bin/postgres --name salvor.local/postgres:15 -o $(DIST)/postgres.tar
+
 .PHONY: image-load
 image-load: $(BIN)/cluster ## Load the packed images into every node of the local cluster.
-	@$(BIN)/cluster image load $(DIST)/salvor.tar $(DIST)/salvor-failpoint.tar $(DIST)/s3proxy.tar $(DIST)/versitygw.tar
+	@$(BIN)/cluster image load $(DIST)/salvor.tar $(DIST)/salvor-failpoint.tar $(DIST)/s3proxy.tar $(DIST)/versitygw.tar $$(ls $(DIST)/postgres.tar 2>/dev/null || true)
 
 .PHONY: generate
 generate: $(BIN)/cluster ## Generate deep copies, apply configurations and the page of reasons from api/.

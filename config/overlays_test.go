@@ -35,7 +35,7 @@ func find(t *testing.T, all []object, kind, name string) object {
 // Every folder that a person may apply builds.
 func TestEveryOverlayBuilds(t *testing.T) {
 	s := server(t)
-	for _, dir := range []string{"crd", "rbac", "manager", "network-policy", "default", "namespaced", "namespaced/tenant", "prometheus", "samples"} {
+	for _, dir := range []string{"crd", "rbac", "manager", "network-policy", "default", "namespaced", "namespaced/tenant", "namespaced/hooks", "prometheus", "samples"} {
 		if len(objects(t, s.build(t, dir))) == 0 {
 			t.Errorf("%s builds nothing", dir)
 		}

@@ -78,6 +78,11 @@ func TestRolesForPeople(t *testing.T) {
 		{"mia", "patch walstores", false},
 		{"mia", "approve recoverysidecars", false},
 		{"mia", "patch storemaintenances --subresource=status", false},
+		{"mia", "delete hookruns", true},
+		{"mia", "create hookruns", false},
+		{"mia", "create pods --subresource=exec", false},
+		{"vera", "list hookruns", true},
+		{"ed", "delete hookruns", false},
 		{"ada", "approve recoverysidecars", true},
 		{"ada", "get walstores", true},
 		{"ada", "patch walstores", false},
@@ -99,7 +104,7 @@ func TestAggregation(t *testing.T) {
 	const prefix = "rbac.authorization.k8s.io/aggregate-to-"
 	for role, want := range map[string][]string{
 		"salvor-viewer": {"admin", "edit", "view"}, "salvor-editor": {"admin", "edit"},
-		"salvor-maintainer": {"admin"}, "salvor-approver": nil, "salvor-operator": nil, "salvor-token-requester": nil, "salvor-metrics-auth": nil, "salvor-metrics-reader": nil,
+		"salvor-maintainer": {"admin"}, "salvor-approver": nil, "salvor-operator": nil, "salvor-token-requester": nil, "salvor-hook-runner": nil, "salvor-metrics-auth": nil, "salvor-metrics-reader": nil,
 	} {
 		var got []string
 		for label, value := range find(t, all, "ClusterRole", role).unstructured().GetLabels() {
@@ -125,7 +130,8 @@ func TestOperatorHasLeastPrivilege(t *testing.T) {
 	const operator = "system:serviceaccount:salvor-system:salvor-operator"
 	for question, want := range map[string]bool{
 		"get secrets": true, "list secrets": false, "watch secrets": false, "create secrets": false, "update secrets": false,
-		"list pods": true, "create pods": false, "delete pods": false, "create pods --subresource=exec": false,
+		"list pods": true, "create pods": false, "delete pods": false, "create pods --subresource=exec": false, "get pods --subresource=exec": false,
+		"list hookruns": true, "create hookruns": true, "delete hookruns": true, "update hookruns": false, "update hookruns --subresource=status": true,
 		"patch statefulsets.apps": true, "delete statefulsets.apps": false,
 		"list walstores": true, "update walstores": false, "patch walstores": false, "delete walstores": false,
 		"patch walstores --subresource=status": true, "patch recoverysidecars --subresource=status": true,
@@ -143,6 +149,13 @@ func TestOperatorHasLeastPrivilege(t *testing.T) {
 	const token = "create serviceaccounts --subresource=token"
 	if !s.can(t, operator, ns, token) || s.can(t, operator, s.namespace(t, nil), token) {
 		t.Error("the operator may not ask for tokens where it was allowed to, or may elsewhere")
+	}
+	// So is running commands in its pods.
+	s.mustKubectl(t, "", "-n", ns, "create", "rolebinding", "salvor-hook-runner", "--clusterrole", "salvor-hook-runner", "--serviceaccount", "salvor-system:salvor-operator")
+	for _, verb := range []string{"get", "create"} {
+		if command := verb + " pods --subresource=exec"; !s.can(t, operator, ns, command) || s.can(t, operator, s.namespace(t, nil), command) {
+			t.Errorf("the operator may not %s where it was allowed to, or may elsewhere", command)
+		}
 	}
 	if !s.can(t, operator, "salvor-system", "create leases.coordination.k8s.io") {
 		t.Error("the operator cannot make its own Lease")
@@ -181,6 +194,14 @@ func TestNamespacedOperatorReachesItsNamespacesOnly(t *testing.T) {
 	s.mustKubectl(t, move(s.build(t, "namespaced"), home), "apply", "--server-side", "--validate=strict", "-f", "-")
 	s.mustKubectl(t, move(s.build(t, "namespaced/tenant"), tenant), "apply", "--server-side", "--validate=strict", "-f", "-")
 	operator := "system:serviceaccount:" + home + ":salvor-operator"
+	const exec = "create pods --subresource=exec"
+	if s.can(t, operator, tenant, exec) {
+		t.Error("the operator may run commands although nobody has said so")
+	}
+	s.mustKubectl(t, move(s.build(t, "namespaced/hooks"), tenant), "apply", "--server-side", "--validate=strict", "-f", "-")
+	if !s.can(t, operator, tenant, exec) || !s.can(t, operator, tenant, "get pods --subresource=exec") || s.can(t, operator, home, exec) {
+		t.Error("config/namespaced/hooks does not let the operator run commands in that namespace alone")
+	}
 	for _, question := range []string{"get secrets", "list pods", "list walstores", "create recoverysidecars", "create serviceaccounts --subresource=token"} {
 		for ns, want := range map[string]bool{home: true, tenant: true, foreign: false} {
 			if got := s.can(t, operator, ns, question); got != want {

@@ -28,6 +28,7 @@
 //
 //	WALStore controller         WALStores (spec), StatefulSets owned or adopted; wake: streams, recoveries
 //	StoreMaintenance controller StoreMaintenances (spec, deletion); wake: what pods say of a lock, stores whose lock nobody knows
+//	HookRun controller          HookRuns, pods of their stores, their StoreMaintenances; what it does it writes down first
 //	RecoverySidecar controller  RecoverySidecars (spec, creation); wake: streams, sweeps, the WALStore controller
 //	Streams                     pods with the label recovery.salvor.io/store; one status stream to each
 //
@@ -40,6 +41,8 @@
 //	RecoverySidecar             created by the sweeper (sweep.go) only; deleted by retire.go and by the garbage collector
 //	RecoverySidecar status      RecoverySidecar controller only
 //	StoreMaintenance status     StoreMaintenance controller only, over the version that it read
+//	HookRun                     created by the StoreMaintenance controller; deleted by it and by the HookRun controller
+//	HookRun status              HookRun controller only, over the version that it read
 //	locks of maintenances       StoreMaintenance controller only, under the epoch of this operator
 //	StatefulSet, Service        WALStore controller, by server-side apply, for managed stores
 //	identity and claim          opening.go, identity.go
@@ -57,6 +60,7 @@
 //	streams.go dialling.go writers.go looking.go pods.go
 //	sweep.go naming.go ledger.go              what pends, and the resource for it
 //	recoverysidecar_controller.go report.go describe.go retire.go results.go
+//	hooks_*.go                                what maintenances do in pods that do not speak control
 //	maintenance_*.go windows.go               freezes, and when work is done that may wait
 //	finding.go status.go metrics.go rbac.go
 //

@@ -13,6 +13,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -45,6 +46,7 @@ type StoreMaintenanceReconciler struct {
 	streams *Streams
 	stores  *wake
 	held    *holders
+	hooks   *wake
 	reigns  reigns
 }
 
@@ -129,6 +131,12 @@ func (r *StoreMaintenanceReconciler) accept(ctx context.Context, m *v1alpha1.Sto
 			names = append(names, l.Items[i].Name)
 		}
 	}
+	if f, err := forbidden(ctx, r.Client, m); err != nil || f != nil {
+		return f, err
+	}
+	if f, err := r.tooMany(ctx, m, names); err != nil || f != nil {
+		return f, err
+	}
 	switch names = maintenance.Order(names); {
 	case len(names) == 0:
 		return found(v1alpha1.ConditionAccepted, v1alpha1.ReasonNoStores, "no WALStore of namespace %s matches spec.selector; it is looked for until spec.until", m.Namespace), nil
@@ -143,6 +151,7 @@ func (r *StoreMaintenanceReconciler) accept(ctx context.Context, m *v1alpha1.Sto
 
 // frozen is what one look at all stores of a maintenance found.
 type frozen struct {
+	of    *v1alpha1.StoreMaintenance
 	terms maintenance.Terms
 	views map[string]maintenance.View
 	roots map[string]*Root
@@ -170,10 +179,12 @@ func maintainer(l *manifest.Lock) (name, uid string, ok bool) {
 
 func (r *StoreMaintenanceReconciler) look(ctx context.Context, m *v1alpha1.StoreMaintenance, st *v1alpha1.StoreMaintenanceStatus) frozen {
 	f := frozen{
+		of: m,
 		terms: maintenance.Terms{
 			Owner: lockOwner(m), Reason: fmt.Sprintf("%s (StoreMaintenance %s/%s)", m.Spec.Reason, m.Namespace, m.Name),
 			Until: m.Spec.Until.Time, DrainFor: v1alpha1.DefaultDrainTimeout, OnTimeout: maintenance.OnTimeout(m.Spec.Drain.OnTimeout),
-			Leave: st.Leaving || !m.DeletionTimestamp.IsZero(),
+			Leave:  st.Leaving || !m.DeletionTimestamp.IsZero(),
+			Hooked: len(m.Spec.Hooks) > 0,
 		},
 		views: map[string]maintenance.View{}, roots: map[string]*Root{},
 	}
@@ -195,6 +206,11 @@ func (r *StoreMaintenanceReconciler) look(ctx context.Context, m *v1alpha1.Store
 				v.Lock = root.Manifest.View().Lock // the newest that is known
 			}
 		}
+		hooks, err := r.hooked(ctx, m, s, v.Lock)
+		if err != nil && v.Problem == "" {
+			v.Problem = short(err)
+		}
+		v.Hooks = hooks
 		f.views[s.Name], f.roots[s.Name] = v, root
 	}
 	return f
@@ -259,11 +275,17 @@ func (r *StoreMaintenanceReconciler) view(ctx context.Context, root *Root, owner
 func (r *StoreMaintenanceReconciler) remember(ctx context.Context, m *v1alpha1.StoreMaintenance, st *v1alpha1.StoreMaintenanceStatus, f frozen, p maintenance.Plan) (bool, error) {
 	again := false
 	if p.Leave && !st.Leaving && m.DeletionTimestamp.IsZero() {
-		st.Leaving, again = true, true
-		r.events.Eventf(m, nil, eventType(true), v1alpha1.ReasonDrainTimedOut, "Release", "%s", clip(p.Why))
+		st.Leaving, st.LeavingReason, again = true, v1alpha1.ReasonDrainTimedOut, true
+		if p.Hook {
+			st.LeavingReason = v1alpha1.ReasonHookFailed
+		}
+		r.events.Eventf(m, nil, eventType(true), st.LeavingReason, "Release", "%s", clip(p.Why))
 	}
 	for i := range st.Stores {
 		s := &st.Stores[i]
+		if h := f.views[s.Name].Hooks; h != nil && h.Made && s.Hooks == nil {
+			s.Hooks, again = new(countsOf(h.HookPlan)), true
+		}
 		if p.Stores[s.Name].Step == maintenance.StepTake && s.AskedAt == nil {
 			s.AskedAt, again = new(int64(f.roots[s.Name].Manifest.View().Version)), true
 		}
@@ -283,6 +305,9 @@ func (r *StoreMaintenanceReconciler) act(ctx context.Context, st *v1alpha1.Store
 	for i := range st.Stores {
 		name := st.Stores[i].Name
 		n, root := p.Stores[name], f.roots[name]
+		if n.Undoing {
+			r.hooks.up(types.NamespacedName{Namespace: f.of.Namespace, Name: name}, urgent, 0)
+		}
 		if n.Step == maintenance.None {
 			continue
 		}
@@ -294,6 +319,13 @@ func (r *StoreMaintenanceReconciler) act(ctx context.Context, st *v1alpha1.Store
 				did = actedReigns
 				continue
 			}
+		case err == nil && n.Step == maintenance.StepHook:
+			if err = r.makeHookRun(ctx, f.of, name); err == nil {
+				did = max(did, actedStep)
+			} else {
+				log.Info("maintenance: hooks cannot begin, and are tried again", "store", name, "reason", err.Error())
+			}
+			continue
 		case err == nil:
 			err = r.step(ctx, root, by, f.terms, f.views[name], n)
 		}
@@ -350,7 +382,7 @@ func (r *StoreMaintenanceReconciler) lookAfter(p maintenance.Plan) time.Duration
 	after, now := heldLook, r.opt.Now()
 	for _, n := range p.Stores {
 		switch {
-		case n.State == maintenance.Draining, n.Step != maintenance.None:
+		case n.State == maintenance.Draining, n.Step != maintenance.None, n.Undoing:
 			after = min(after, drainLook)
 		case n.State == maintenance.Requested:
 			after = min(after, 2*drainLook)

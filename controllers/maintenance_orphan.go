@@ -63,6 +63,9 @@ func (r *StoreMaintenanceReconciler) orphan(ctx context.Context, ws *v1alpha1.WA
 	if err != nil || evidence == "" {
 		return err
 	}
+	if kept, err := r.undoing(ctx, nameOf(ws), uid); err != nil || kept {
+		return err // its hooks wake this again
+	}
 	_, err = root.Manifest.Release(ctx, by, st.Lock.Owner)
 	var notHeld *manifest.NotHeldError
 	if err != nil && !errors.As(err, &notHeld) {

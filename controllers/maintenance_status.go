@@ -85,6 +85,9 @@ func maintained(s *v1alpha1.MaintainedStore, n maintenance.Next, v maintenance.V
 	if v.Lock != nil && (n.State == maintenance.Draining || n.State == maintenance.Held) {
 		s.LockedAt, s.Until = int64(v.Lock.Version), &metav1.Time{Time: v.Lock.Until.UTC().Truncate(time.Second)}
 	}
+	if h := v.Hooks; h != nil && h.Made {
+		s.Hooks = new(countsOf(h.HookPlan))
+	}
 	if v.Ended != nil {
 		s.EndedAt, s.EndedBy = int64(v.Ended.Version), string(v.Ended.How)
 	}
@@ -143,8 +146,15 @@ func (p progress) conditions(st *v1alpha1.StoreMaintenanceStatus) []condition {
 	}
 	sum, first := maintenance.Sum(p.plan.Stores), p.first(st)
 	switch {
+	case sum.State == maintenance.Released && sum.Undoing > 0:
+		why := "the locks have ended; its hooks are being undone: see the HookRuns of its stores"
+		return set(set(set(calm, notHeld(why)), isFalse(released, v1alpha1.ReasonHooksUndoing, why)), isTrue(working, v1alpha1.ReasonHooksUndoing, why))
 	case sum.State == maintenance.Released:
 		reason, message := p.ended(st)
+		if sum.NotUndone != "" {
+			why := clip(fmt.Sprintf("not undone: %s: do by hand what these hooks do, with status.pods[].hooks[].prior of the store's HookRun, then delete the HookRun", sum.NotUndone))
+			calm = set(calm, isTrue(stalled, v1alpha1.ReasonHooksNotUndone, why))
+		}
 		return set(set(calm, isFalse(held, reason, message)), isTrue(released, reason, message))
 	case st.Leaving:
 		return set(set(set(calm, notHeld("the locks are given back: "+first)), isFalse(released, v1alpha1.ReasonThawing, first)), isTrue(working, v1alpha1.ReasonThawing, first))
@@ -203,7 +213,10 @@ func (p progress) ended(st *v1alpha1.StoreMaintenanceStatus) (reason, message st
 			reason, message = v1alpha1.ReasonUntilPassed, fmt.Sprintf("store %s: %s", s.Name, s.Message)
 		}
 	}
-	if st.Leaving {
+	switch {
+	case st.Leaving && st.LeavingReason == v1alpha1.ReasonHookFailed:
+		return v1alpha1.ReasonHookFailed, "a hook has failed, and everything was let go; the HookRun of the store has its output"
+	case st.Leaving:
 		return v1alpha1.ReasonDrainTimedOut, "some pods did not drain in time; status.stores names them"
 	}
 	return reason, message
@@ -217,7 +230,7 @@ func newly(before, now []metav1.Condition) (out []note) {
 		if was.Status == is.Status && was.Reason == is.Reason || is.Status != metav1.ConditionTrue && t != v1alpha1.ConditionAccepted {
 			continue
 		}
-		warning := is.Status != metav1.ConditionTrue || is.Reason == v1alpha1.ReasonFrozenIncomplete || is.Reason == v1alpha1.ReasonDrainTimedOut || is.Reason == v1alpha1.ReasonExpired
+		warning := is.Status != metav1.ConditionTrue || is.Reason == v1alpha1.ReasonFrozenIncomplete || is.Reason == v1alpha1.ReasonDrainTimedOut || is.Reason == v1alpha1.ReasonHookFailed || is.Reason == v1alpha1.ReasonExpired
 		out = append(out, note{warning, is.Reason, t, is.Message})
 	}
 	return out

@@ -63,6 +63,12 @@ type Options struct {
 	Backoff, BackoffMost time.Duration
 	// PassTimeout bounds what one pass asks of an object store. Default 45 s.
 	PassTimeout time.Duration
+	// HookTries is how often a pre hook is tried in one container before it has failed.
+	// Default 5.
+	HookTries int
+	// UndoFor is how long after the end of a maintenance its hooks are undone. Default 15
+	// minutes.
+	UndoFor time.Duration
 	// Attempts is how many failures in a row one operation may have before it is
 	// Stalled. Default 20.
 	Attempts int
@@ -105,7 +111,7 @@ func (o Options) withDefaults() Options {
 	for _, d := range []struct {
 		p  *int
 		to int
-	}{{&o.MaxStreams, 1000}, {&o.Concurrency, 256}, {&o.RetainMost, 200}, {&o.Attempts, 20}} {
+	}{{&o.MaxStreams, 1000}, {&o.Concurrency, 256}, {&o.RetainMost, 200}, {&o.Attempts, 20}, {&o.HookTries, 5}} {
 		if *d.p == 0 {
 			*d.p = d.to
 		}
@@ -115,7 +121,7 @@ func (o Options) withDefaults() Options {
 		to time.Duration
 	}{
 		{&o.SweepEvery, 10 * time.Minute}, {&o.CollectEvery, 24 * time.Hour}, {&o.OrphanAfter, v1alpha1.DefaultOrphanAfter}, {&o.Retain, 24 * time.Hour},
-		{&o.ProbeEvery, 24 * time.Hour}, {&o.Backoff, time.Second}, {&o.BackoffMost, 5 * time.Minute}, {&o.StatusEvery, time.Second}, {&o.PassTimeout, 45 * time.Second},
+		{&o.UndoFor, hookUndoFor}, {&o.ProbeEvery, 24 * time.Hour}, {&o.Backoff, time.Second}, {&o.BackoffMost, 5 * time.Minute}, {&o.StatusEvery, time.Second}, {&o.PassTimeout, 45 * time.Second},
 	} {
 		if *d.p == 0 {
 			*d.p = d.to

@@ -18,6 +18,10 @@ package controllers
 // +kubebuilder:rbac:groups=recovery.salvor.io,resources=storemaintenances,verbs=get;list;watch
 // +kubebuilder:rbac:groups=recovery.salvor.io,resources=storemaintenances/status,verbs=update
 
+// Writes down what hooks of maintenances do, before they do it.
+// +kubebuilder:rbac:groups=recovery.salvor.io,resources=hookruns,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=recovery.salvor.io,resources=hookruns/status,verbs=update
+
 // Watches writers; only pods with the label recovery.salvor.io/store are kept.
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 
@@ -35,6 +39,9 @@ package controllers
 // The tokens of ServiceAccounts that open roots are not here: whoever may ask for
 // one can act as that ServiceAccount. Each namespace gives that right where its
 // stores need it (config/rbac/token); without it they say TokenForbidden.
+
+// Nor is running commands in pods, which hooks of kind exec need: config/rbac/hooks, by
+// namespace; without it a maintenance with such hooks says HookNotPermitted.
 
 // Tells people.
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch

@@ -21,16 +21,21 @@ import (
 	"github.com/salvor-io/salvor/test/contract"
 )
 
-var _ = contract.Uses("config/rbac/operator/")
+var _ = contract.Uses("config/rbac/operator/", "config/rbac/hooks/")
 
 // shippedRules are the rules that the operator is installed with.
 func shippedRules(t *testing.T) []rbacv1.PolicyRule {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("..", "config", "rbac", "operator", "role.yaml"))
+	return roleOf(t, "operator").Rules
+}
+
+// roleOf is a ClusterRole of config/rbac.
+func roleOf(t *testing.T, dir string) (role rbacv1.ClusterRole) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("..", "config", "rbac", dir, "role.yaml"))
 	must(t, err)
-	var role rbacv1.ClusterRole
 	must(t, yaml.UnmarshalStrict(raw, &role))
-	return role.Rules
+	return role
 }
 
 // With the shipped rules and nothing else the operator does all that it does: in

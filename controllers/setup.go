@@ -79,7 +79,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opt Options, metrics prometheu
 		return err
 	}
 	roots, book, last, meters := &Roots{}, &ledger{}, &results{}, newMeters(metrics)
-	stores, sidecars, maintenances := &wake{}, &wake{}, &wake{}
+	stores, sidecars, maintenances, hooks := &wake{}, &wake{}, &wake{}, &wake{}
 	held := &holders{wake: maintenances}
 	events := mgr.GetEventRecorder("salvor-operator")
 	streams := &Streams{
@@ -108,10 +108,21 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opt Options, metrics prometheu
 		return fmt.Errorf("set up the RecoverySidecar controller: %w", err)
 	}
 	m := &StoreMaintenanceReconciler{
-		Client: mgr.GetClient(), opt: opt, live: mgr.GetAPIReader(), events: events, roots: roots, streams: streams, stores: stores, held: held,
+		Client: mgr.GetClient(), opt: opt, live: mgr.GetAPIReader(), events: events, roots: roots, streams: streams, stores: stores, held: held, hooks: hooks,
 	}
 	if err := m.setup(mgr, maintenances); err != nil {
 		return fmt.Errorf("set up the StoreMaintenance controller: %w", err)
+	}
+	execs, err := newExecer(mgr.GetConfig())
+	if err != nil {
+		return fmt.Errorf("set up the HookRun controller: %w", err)
+	}
+	h := &HookRunReconciler{
+		Client: mgr.GetClient(), opt: opt, live: mgr.GetAPIReader(), events: events, roots: roots, held: held, maintenances: maintenances,
+		act: hookActor{pods: mgr.GetClient(), secrets: mgr.GetAPIReader(), exec: execs},
+	}
+	if err := h.setup(mgr, hooks); err != nil {
+		return fmt.Errorf("set up the HookRun controller: %w", err)
 	}
 	return nil
 }

@@ -35,6 +35,8 @@ type Terms struct {
 	OnTimeout OnTimeout
 	// Leave: it is over, every lock is given back.
 	Leave bool
+	// Hooked: it has hooks.
+	Hooked bool
 }
 
 // View is what is known of one store.
@@ -54,6 +56,8 @@ type View struct {
 	// Ended is how the freeze's lock ended; nil while it has not, or nobody knows.
 	Ended *manifest.EndedLock
 	Pods  []Pod
+	// Hooks of the freeze in this store; nil when it has none.
+	Hooks *Hooked
 }
 
 // Step is what to do next with one store.
@@ -63,6 +67,7 @@ type Step string
 const (
 	None        Step = ""
 	StepTake    Step = "Take"    // publish the lock, Draining
+	StepHook    Step = "Hook"    // make the place where what hooks do is written down, and let them begin
 	StepFence   Step = "Fence"   // end the epochs of Next.Fence
 	StepHold    Step = "Hold"    // publish the lock, Frozen
 	StepExtend  Step = "Extend"  // publish a later end
@@ -93,6 +98,11 @@ type Next struct {
 	Fence map[manifest.WriterID]manifest.Epoch
 	// TimedOut: the drain's time was over before all had acknowledged.
 	TimedOut bool
+	// HookFailed says which hook failed so that the freeze is given up; Undoing: hooks are
+	// being undone; NotUndone says what could not be.
+	HookFailed string
+	Undoing    bool
+	NotUndone  string
 	// Look is when to look again though nothing happens; zero: nothing is due.
 	Look time.Time
 }
@@ -100,6 +110,15 @@ type Next struct {
 // Decide says what comes next in one store. turn says that no store in front of
 // it is without its lock. It is total: every view has an answer.
 func Decide(t Terms, v View, turn bool) Next {
+	n := decide(t, v, turn)
+	if h := v.Hooks; h != nil && h.Made {
+		n.Undoing = (t.Leave || n.State == Released) && h.owes()
+		n.NotUndone = h.GaveUp
+	}
+	return n
+}
+
+func decide(t Terms, v View, turn bool) Next {
 	switch {
 	case t.holds(v):
 		return hold(t, v)
@@ -117,6 +136,8 @@ func Decide(t Terms, v View, turn bool) Next {
 		return Next{State: Released, Why: "its time was over before it could be taken"}
 	case !turn:
 		return Next{State: Requested, Why: "it waits for the locks of the stores in front of it"}
+	case v.Hooks.waits():
+		return Next{State: Requested, Why: "the hooks of " + v.Hooks.Another + " are not undone yet: see its HookRun"}
 	case v.Lock != nil && v.Date.Before(v.Lock.Until):
 		return Next{State: Requested, Look: v.Lock.Until, Why: fmt.Sprintf(
 			"%s holds it until %s (%s)", v.Lock.Owner, v.Lock.Until.UTC().Format(time.RFC3339), v.Lock.Reason)}
@@ -141,12 +162,12 @@ func hold(t Terms, v View) Next {
 		n.State = Held
 	}
 	for _, p := range v.Pods {
-		n.Pods = append(n.Pods, stand(p, v.Lock))
+		n.Pods = append(n.Pods, stand(p, v.Lock, v.Hooks))
 	}
 	slices.SortFunc(n.Pods, func(a, b Standing) int { return strings.Compare(a.Name, b.Name) })
 	missing := 0
 	for _, p := range v.Pods {
-		if s := stand(p, v.Lock); s.fence && v.Problem == "" {
+		if s := stand(p, v.Lock, v.Hooks); s.fence && v.Problem == "" {
 			if n.Fence == nil {
 				n.Fence = map[manifest.WriterID]manifest.Epoch{}
 			}
@@ -157,21 +178,31 @@ func hold(t Terms, v View) Next {
 	}
 	drained := missing == 0 && len(n.Fence) == 0
 	timeout := v.Lock.Since.Add(t.DrainFor)
+	if v.Hooks != nil && n.State == Draining {
+		n.HookFailed = v.Hooks.Failed
+	}
+	over := !v.Date.Before(v.Lock.Until)
 	n.TimedOut = t.DrainFor > 0 && n.State == Draining && !drained && !v.Date.Before(timeout)
 	switch {
 	case v.Problem != "":
 		n.Why = v.Problem
-	case t.Leave:
+	case t.Leave && !v.Hooks.keeps():
 		n.Step = StepRelease
-	case !v.Date.Before(v.Lock.Until) && !t.Until.After(v.Lock.Until):
+	case over && (t.Leave || !t.Until.After(v.Lock.Until)):
 		n.Step = StepExpire
+	case t.Leave:
+		n.Why = "its hooks are undone first: " + v.Hooks.Why
 	case t.Until.After(v.Lock.Until):
 		n.Step = StepExtend
+	case v.Hooks.make():
+		n.Step = StepHook
 	case n.State == Held:
 		n.Why = "no pod writes"
 		if missing > 0 {
 			n.Why = "frozen without " + stuck(n.Pods)
 		}
+	case n.HookFailed != "": // Terms.Decide gives all of them up
+		n.Why = n.HookFailed
 	case drained:
 		n.Step = StepHold
 	case n.TimedOut && t.OnTimeout == Hold:

@@ -132,7 +132,7 @@ func TestWhatAnAcknowledgementIs(t *testing.T) {
 		{name: "dead and fenced", change: func(p *Pod) { p.Dead, p.Word, p.Epoch = true, nil, manifest.Epoch{Number: 4} }, gone: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := stand(pod("a", c.change), l)
+			s := stand(pod("a", c.change), l, nil)
 			if s.Acknowledged != (c.want == "") || !strings.Contains(s.WaitsFor, c.want) || s.Gone != c.gone {
 				t.Errorf("%+v", s)
 			}

@@ -28,6 +28,22 @@
 // A freeze that has ended never freezes again: what is known of its lock is looked
 // for in the manifest before one is taken, not in memory.
 //
+// # Hooks
+//
+// Pods that do not speak control are quiesced by hooks, which package controllers runs.
+// What they are about to do is written down first, so each of these has one answer
+// (HookTerms.Decide):
+//
+//	written down                          the freeze goes on            it is over
+//	------------                          ------------------            ----------
+//	nothing                               prior, then pre               -
+//	pre begun, nobody knows its end       pre again, in time            post, in time
+//	pre has run, other containers now     pre again; prior is kept      post
+//	pre has failed                        pre again, or give up         post
+//	post has failed                       -                             post again, until 15 minutes after until
+//
+// The lock is released when nothing is owed, or nothing that may keep it.
+//
 // # Many stores
 //
 // The locks of one freeze are taken in the order of the stores' names, and none

@@ -4,6 +4,7 @@
 package maintenance
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -22,8 +23,9 @@ type Plan struct {
 	// Leave: the freeze gives up and lets go of everything. It has to be remembered
 	// before anything is released: a freeze that is over takes no lock again.
 	Leave bool
-	// Why it gives up.
-	Why string
+	// Why it gives up. Hook: for a hook that failed.
+	Why  string
+	Hook bool
 }
 
 // Decide decides for all stores of a freeze, each by its name. No lock is taken
@@ -32,6 +34,7 @@ type Plan struct {
 //
 // When the time to drain one store is over and the terms say Release, all are
 // released: a freeze holds everything that was asked for, or nothing. One that has
+// A pre hook that may not fail and does is such an end, too. One that has
 // lost a lock (thawed by hand, or its time was over) keeps the others, and takes no more.
 func (t Terms) Decide(views map[string]View) Plan {
 	names := make([]string, 0, len(views))
@@ -49,7 +52,10 @@ func (t Terms) Decide(views map[string]View) Plan {
 			n = Next{State: Released, Why: "the freeze has lost a lock, and takes no more"}
 		}
 		turn = turn && n.State != Requested
-		if n.TimedOut && t.OnTimeout != Hold {
+		if n.HookFailed != "" {
+			p.Leave, p.Hook, p.Why = true, true, name+": "+n.HookFailed
+		}
+		if n.TimedOut && n.HookFailed == "" && t.OnTimeout != Hold {
 			p.Leave, p.Why = true, name+": "+n.Why
 		}
 		p.Stores[name] = n
@@ -66,12 +72,22 @@ type Summary struct {
 	Requested, Draining, Held, Released int
 	// Broken: some of its locks have ended while others have not.
 	Broken bool
+	// Undoing: what hooks did is not undone yet in so many. NotUndone says what never was.
+	Undoing   int
+	NotUndone string
 }
 
 // Sum sums up a plan.
 func Sum(plan map[string]Next) Summary {
 	var s Summary
-	for _, n := range plan {
+	for _, name := range Order(slices.Collect(maps.Keys(plan))) {
+		n := plan[name]
+		if n.Undoing {
+			s.Undoing++
+		}
+		if n.NotUndone != "" && s.NotUndone == "" {
+			s.NotUndone = name + ": " + n.NotUndone
+		}
 		switch n.State {
 		case Draining:
 			s.Draining++

@@ -56,7 +56,10 @@ type Standing struct {
 // stand says whether a pod has drained under a lock. It has when nothing that
 // writes is under way and nothing that does can begin: its process heeds this very
 // lock. One whose epoch is over has, too: whatever it still does, nobody will see.
-func stand(p Pod, l *manifest.Lock) Standing {
+//
+// Where the freeze has hooks, they have to have run, too. A pod that says nothing and
+// that the manifest has never registered writes no root: only they quiesce it.
+func stand(p Pod, l *manifest.Lock, hooks *Hooked) Standing {
 	s := Standing{Name: p.Name}
 	if w := p.Word; w != nil {
 		s.Durable, s.Published = w.Durable, w.Published
@@ -67,6 +70,7 @@ func stand(p Pod, l *manifest.Lock) Standing {
 	case p.Dead:
 		s.fence = true
 		s.WaitsFor = "its pod is gone, and its epoch has not ended yet"
+	case w == nil && hooks != nil && p.Epoch == (manifest.Epoch{}):
 	case w == nil:
 		s.WaitsFor = "its pod does not report"
 	case w.Process != p.Epoch.Process || w.Epoch != p.Epoch.Number:
@@ -77,6 +81,9 @@ func stand(p Pod, l *manifest.Lock) Standing {
 		s.WaitsFor = fmt.Sprintf("%d transactions in flight", w.InFlight)
 	case len(w.Open) > 0:
 		s.WaitsFor = "operations on their way: " + strings.Join(w.Open, ", ")
+	}
+	if why, ok := hooks.standing(p.Name); !ok && !p.Dead && s.WaitsFor == "" {
+		s.WaitsFor = why
 	}
 	s.Acknowledged = s.WaitsFor == ""
 	return s

@@ -65,6 +65,18 @@ const (
 	ConditionReleased = "Released"
 )
 
+// The conditions of a HookRun beside Reconciling and Stalled.
+const (
+	// ConditionQuiesced: the pre hooks have run in every pod that runs.
+	ConditionQuiesced = "Quiesced"
+	// ConditionUndone: nothing that a pre hook may have begun is left to undo.
+	ConditionUndone = "Undone"
+)
+
+// HookRunConditions are the conditions of a HookRun, all of which are written at
+// first sight.
+var HookRunConditions = []string{ConditionQuiesced, ConditionUndone, ConditionReconciling, ConditionStalled}
+
 // StoreMaintenanceConditions are the conditions of a StoreMaintenance, all of which
 // are written at first sight.
 var StoreMaintenanceConditions = []string{

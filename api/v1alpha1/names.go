@@ -58,6 +58,7 @@ const (
 	DefaultMaxBackoff               = 5 * time.Second
 	DefaultMaxConnections     int32 = 64
 	DefaultDrainTimeout             = 5 * time.Minute
+	DefaultHookTimeout              = 30 * time.Second
 	DefaultAudience                 = "sts.amazonaws.com"
 	DefaultAudienceAzure            = "api://AzureADTokenExchange"
 )

@@ -131,6 +131,20 @@ const (
 	ReasonDrainTimedOut    = "DrainTimedOut"
 	ReasonNotHeldYet       = "NotHeldYet"
 	ReasonNotReleased      = "NotReleased"
+
+	ReasonTooManyPods      = "TooManyPods"
+	ReasonHookNotPermitted = "HookNotPermitted"
+	ReasonHookFailed       = "HookFailed"
+	ReasonHooksUndoing     = "HooksUndoing"
+	ReasonHooksNotUndone   = "HooksNotUndone"
+)
+
+// Reasons of a HookRun's conditions.
+const (
+	ReasonQuiescing = "Quiescing"
+	ReasonQuiesced  = "Quiesced"
+	ReasonUndone    = "Undone"
+	ReasonHeldQuiet = "HeldQuiet"
 )
 
 // Explanation is what a reason means, and what a person does about it.
@@ -271,4 +285,15 @@ var Explanations = []Explanation{
 	{ReasonDrainTimedOut, "Some pods did not drain in time, and everything was released.", "Look at the pods in status.stores, then make another StoreMaintenance."},
 	{ReasonNotHeldYet, "Not every store is frozen yet.", ""},
 	{ReasonNotReleased, "The maintenance is not over.", ""},
+
+	{ReasonTooManyPods, "A store has more pods than hooks can run in.", "Freeze it without hooks, or give part of its pods a WALStore of their own."},
+	{ReasonHookNotPermitted, "A hook of kind exec is asked for, and the operator may not run commands in pods of this namespace.", "Run the command in the message: it binds the ClusterRole salvor-hook-runner in this namespace; the maintenance goes on by itself."},
+	{ReasonHookFailed, "A hook has failed as often as it may.", "Look at status.pods of the HookRun with the store's name: it has each hook's output; correct the hook in a new StoreMaintenance."},
+	{ReasonHooksUndoing, "The post hooks undo what the pre hooks did; the lock is released after that.", "Nothing; if it takes long, status.pods of the HookRun with the store's name says what it waits for."},
+	{ReasonHooksNotUndone, "What a pre hook did could not be undone in time.", "Do by hand what the post hooks that the message names do, with status.pods[].hooks[].prior of the HookRun, then delete the HookRun."},
+
+	{ReasonQuiescing, "The pre hooks are being run.", ""},
+	{ReasonQuiesced, "The pre hooks have run in every pod that runs.", ""},
+	{ReasonUndone, "Nothing is left to undo.", ""},
+	{ReasonHeldQuiet, "What the pre hooks did stays until the thaw.", ""},
 }

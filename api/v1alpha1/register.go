@@ -20,6 +20,7 @@ const (
 	KindWALStore         = "WALStore"
 	KindRecoverySidecar  = "RecoverySidecar"
 	KindStoreMaintenance = "StoreMaintenance"
+	KindHookRun          = "HookRun"
 )
 
 // SchemeGroupVersion is the group and version of the types here.
@@ -30,6 +31,7 @@ var schemeBuilder = runtime.NewSchemeBuilder(func(s *runtime.Scheme) error {
 		&WALStore{}, &WALStoreList{},
 		&RecoverySidecar{}, &RecoverySidecarList{},
 		&StoreMaintenance{}, &StoreMaintenanceList{},
+		&HookRun{}, &HookRunList{},
 	)
 	metav1.AddToGroupVersion(s, SchemeGroupVersion)
 	return nil

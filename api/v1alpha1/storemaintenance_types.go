@@ -8,7 +8,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // StoreMaintenanceSpec says which stores are frozen, why, and until when.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.storeRef) != has(self.selector)",message="set exactly one of storeRef (one WALStore) and selector (WALStores of this namespace by their labels)"
-// +kubebuilder:validation:XValidation:rule="has(self.storeRef) == has(oldSelf.storeRef) && (!has(self.storeRef) || self.storeRef == oldSelf.storeRef) && has(self.selector) == has(oldSelf.selector) && (!has(self.selector) || self.selector == oldSelf.selector) && self.reason == oldSelf.reason",message="all but until is immutable: delete this StoreMaintenance to thaw, and make another"
+// +kubebuilder:validation:XValidation:rule="has(self.storeRef) == has(oldSelf.storeRef) && (!has(self.storeRef) || self.storeRef == oldSelf.storeRef) && has(self.selector) == has(oldSelf.selector) && (!has(self.selector) || self.selector == oldSelf.selector) && self.reason == oldSelf.reason && has(self.hooks) == has(oldSelf.hooks) && (!has(self.hooks) || self.hooks == oldSelf.hooks)",message="all but until is immutable: delete this StoreMaintenance to thaw, and make another"
 // +kubebuilder:validation:XValidation:rule="self.until >= oldSelf.until",message="until may only be moved to later; to thaw earlier, delete this StoreMaintenance"
 type StoreMaintenanceSpec struct {
 	// StoreRef names one WALStore of this namespace.
@@ -36,6 +36,15 @@ type StoreMaintenanceSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Drain Drain `json:"drain,omitzero"`
+
+	// Hooks quiesce pods that do not speak control, and undo that: each in its order in
+	// each pod with the label recovery.salvor.io/store of a store, post hooks the other way
+	// round.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:XValidation:rule="self.all(h, self.exists_one(o, o.name == h.name))",message="two hooks have one name"
+	Hooks []Hook `json:"hooks,omitempty"`
 }
 
 // OnDrainTimeout says what becomes of a maintenance whose stores do not drain.
@@ -92,6 +101,11 @@ type StoreMaintenanceStatus struct {
 	// +optional
 	Leaving bool `json:"leaving,omitempty"`
 
+	// LeavingReason is why it gave up: DrainTimedOut or HookFailed.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	LeavingReason string `json:"leavingReason,omitempty"`
+
 	// Stores of this maintenance, in the order in which their locks are taken. They
 	// are chosen when it is first looked at.
 	// +optional
@@ -131,6 +145,11 @@ type MaintainedStore struct {
 	// Acknowledged is acknowledged/all pods.
 	// +optional
 	Acknowledged string `json:"acknowledged,omitempty"`
+	// Hooks count what the hooks did in its pods; HookRun, of the store's name, has it
+	// pod by pod. It is set when the HookRun was seen: one that is gone then was deleted
+	// by somebody who has undone the rest by hand.
+	// +optional
+	Hooks *HookCounts `json:"hooks,omitempty"`
 	// Pods are where each writer is in the handshake, the first 50 of them, those that
 	// have not acknowledged first.
 	// +optional

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
@@ -28,6 +29,9 @@ func newThawCommand() *cobra.Command {
 		Long: `Deletes the StoreMaintenances of these names, and waits until no lock of theirs
 holds a store. NAME may be that of a StoreMaintenance or of a WALStore, which means
 everyone that holds it.
+
+Where the maintenance has hooks, the operator undoes them first; what is not undone
+yet is told.
 
 --without-operator publishes the release itself, with your rights: it reads the
 WALStore and the Secret that opens its root. Pods see it within seconds. For a root
@@ -118,17 +122,33 @@ func thawOne(cmd *cobra.Command, c client.WithWatch, m *v1alpha1.StoreMaintenanc
 		} else {
 			err = awaitThaw(ctx, c, &ws, owner, time.Until(deadline))
 		}
+		owed := hooksLeft(ctx, c, m, s.Name)
 		if err != nil {
-			left = fmt.Sprintf("%s: %v", s.Name, err)
+			left = fmt.Sprintf("%s: %v%s", s.Name, err, owed)
 			fmt.Fprintln(out, left)
 			continue
 		}
-		fmt.Fprintf(out, "%s: thawed\n", s.Name)
+		fmt.Fprintf(out, "%s: thawed%s\n", s.Name, owed)
 	}
 	if left != "" {
 		return bad("a lock of %s/%s is still there: %s; without the operator: kubectl salvor thaw --without-operator", m.Namespace, m.Name, left)
 	}
 	return nil
+}
+
+// hooksLeft says what the hooks of a maintenance have not undone yet; only the operator
+// does that.
+func hooksLeft(ctx context.Context, c client.Client, m *v1alpha1.StoreMaintenance, store string) string {
+	var run v1alpha1.HookRun
+	if c.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: store}, &run) != nil || run.Spec.Maintenance.UID != string(m.UID) {
+		return ""
+	}
+	for _, cond := range run.Status.Conditions {
+		if cond.Type == v1alpha1.ConditionUndone && cond.Status != metav1.ConditionTrue {
+			return fmt.Sprintf("; its hooks are not undone yet (%s): see kubectl get hookrun %s -n %s", cond.Message, store, m.Namespace)
+		}
+	}
+	return ""
 }
 
 // thawAlone releases the lock in the root itself.

@@ -33,6 +33,28 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.CredentialsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Drain"):
 		return &apiv1alpha1.DrainApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ExecAction"):
+		return &apiv1alpha1.ExecActionApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Hook"):
+		return &apiv1alpha1.HookApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HookAction"):
+		return &apiv1alpha1.HookActionApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HookAttempt"):
+		return &apiv1alpha1.HookAttemptApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HookCounts"):
+		return &apiv1alpha1.HookCountsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HookedBy"):
+		return &apiv1alpha1.HookedByApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HookedPod"):
+		return &apiv1alpha1.HookedPodApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HookRun"):
+		return &apiv1alpha1.HookRunApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HookRunSpec"):
+		return &apiv1alpha1.HookRunSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HookRunStatus"):
+		return &apiv1alpha1.HookRunStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HTTPAction"):
+		return &apiv1alpha1.HTTPActionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LastRecovery"):
 		return &apiv1alpha1.LastRecoveryApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LocalReference"):
@@ -43,6 +65,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.MaintainedPodApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MaintainedStore"):
 		return &apiv1alpha1.MaintainedStoreApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("MaintenanceReference"):
+		return &apiv1alpha1.MaintenanceReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ManagedResources"):
 		return &apiv1alpha1.ManagedResourcesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ManagedStorage"):
@@ -73,6 +97,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.RootApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RootStatus"):
 		return &apiv1alpha1.RootStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SecretHeader"):
+		return &apiv1alpha1.SecretHeaderApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ServiceAccountCredentials"):
 		return &apiv1alpha1.ServiceAccountCredentialsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("StoreMaintenance"):

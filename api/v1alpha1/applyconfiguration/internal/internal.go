@@ -89,6 +89,226 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
       default: 5m
+- name: com.github.salvor-io.salvor.api.v1alpha1.ExecAction
+  map:
+    fields:
+    - name: command
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: container
+      type:
+        scalar: string
+- name: com.github.salvor-io.salvor.api.v1alpha1.HTTPAction
+  map:
+    fields:
+    - name: body
+      type:
+        scalar: string
+    - name: header
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.SecretHeader
+    - name: method
+      type:
+        scalar: string
+      default: POST
+    - name: path
+      type:
+        scalar: string
+      default: /
+    - name: port
+      type:
+        scalar: numeric
+    - name: scheme
+      type:
+        scalar: string
+      default: http
+- name: com.github.salvor-io.salvor.api.v1alpha1.Hook
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: post
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.HookAction
+    - name: pre
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.HookAction
+    - name: prior
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.HookAction
+- name: com.github.salvor-io.salvor.api.v1alpha1.HookAction
+  map:
+    fields:
+    - name: exec
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.ExecAction
+    - name: http
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.HTTPAction
+    - name: onError
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.OnHookError
+      default: Fail
+    - name: timeout
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 30s
+- name: com.github.salvor-io.salvor.api.v1alpha1.HookAttempt
+  map:
+    fields:
+    - name: attempts
+      type:
+        scalar: numeric
+    - name: begunAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: endedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: exitCode
+      type:
+        scalar: numeric
+    - name: httpStatus
+      type:
+        scalar: numeric
+    - name: message
+      type:
+        scalar: string
+    - name: "on"
+      type:
+        scalar: string
+    - name: output
+      type:
+        scalar: string
+    - name: result
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.HookResult
+    - name: tries
+      type:
+        scalar: numeric
+- name: com.github.salvor-io.salvor.api.v1alpha1.HookCounts
+  map:
+    fields:
+    - name: failed
+      type:
+        scalar: numeric
+    - name: owed
+      type:
+        scalar: numeric
+    - name: ran
+      type:
+        scalar: numeric
+    - name: summary
+      type:
+        scalar: string
+    - name: undone
+      type:
+        scalar: numeric
+- name: com.github.salvor-io.salvor.api.v1alpha1.HookResult
+  scalar: string
+- name: com.github.salvor-io.salvor.api.v1alpha1.HookRun
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.HookRunSpec
+    - name: status
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.HookRunStatus
+- name: com.github.salvor-io.salvor.api.v1alpha1.HookRunSpec
+  map:
+    fields:
+    - name: hooks
+      type:
+        list:
+          elementType:
+            namedType: com.github.salvor-io.salvor.api.v1alpha1.Hook
+          elementRelationship: atomic
+    - name: maintenance
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.MaintenanceReference
+    - name: storeRef
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.LocalReference
+- name: com.github.salvor-io.salvor.api.v1alpha1.HookRunStatus
+  map:
+    fields:
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: counts
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.HookCounts
+    - name: pods
+      type:
+        list:
+          elementType:
+            namedType: com.github.salvor-io.salvor.api.v1alpha1.HookedPod
+          elementRelationship: associative
+          keys:
+          - name
+    - name: undoSince
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: undoUntil
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: undoWhy
+      type:
+        scalar: string
+    - name: until
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.salvor-io.salvor.api.v1alpha1.HookedBy
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: post
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.HookAttempt
+    - name: pre
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.HookAttempt
+    - name: prior
+      type:
+        scalar: string
+    - name: readPrior
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.HookAttempt
+- name: com.github.salvor-io.salvor.api.v1alpha1.HookedPod
+  map:
+    fields:
+    - name: hooks
+      type:
+        list:
+          elementType:
+            namedType: com.github.salvor-io.salvor.api.v1alpha1.HookedBy
+          elementRelationship: associative
+          keys:
+          - name
+    - name: name
+      type:
+        scalar: string
 - name: com.github.salvor-io.salvor.api.v1alpha1.LastRecovery
   map:
     fields:
@@ -164,6 +384,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: endedBy
       type:
         scalar: string
+    - name: hooks
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.HookCounts
     - name: lockedAt
       type:
         scalar: numeric
@@ -187,6 +410,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: until
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.salvor-io.salvor.api.v1alpha1.MaintenanceReference
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: uid
+      type:
+        scalar: string
 - name: com.github.salvor-io.salvor.api.v1alpha1.ManagedResources
   map:
     fields:
@@ -239,6 +471,8 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.ManagedStorage
       default: {}
 - name: com.github.salvor-io.salvor.api.v1alpha1.OnDrainTimeout
+  scalar: string
+- name: com.github.salvor-io.salvor.api.v1alpha1.OnHookError
   scalar: string
 - name: com.github.salvor-io.salvor.api.v1alpha1.OutcomeStatus
   map:
@@ -489,6 +723,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: uid
       type:
         scalar: string
+- name: com.github.salvor-io.salvor.api.v1alpha1.SecretHeader
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+    - name: secretName
+      type:
+        scalar: string
 - name: com.github.salvor-io.salvor.api.v1alpha1.ServiceAccountCredentials
   map:
     fields:
@@ -544,6 +790,12 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.Drain
       default: {}
+    - name: hooks
+      type:
+        list:
+          elementType:
+            namedType: com.github.salvor-io.salvor.api.v1alpha1.Hook
+          elementRelationship: atomic
     - name: reason
       type:
         scalar: string
@@ -570,6 +822,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: leaving
       type:
         scalar: boolean
+    - name: leavingReason
+      type:
+        scalar: string
     - name: observedGeneration
       type:
         scalar: numeric

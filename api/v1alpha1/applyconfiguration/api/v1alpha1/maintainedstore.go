@@ -33,6 +33,10 @@ type MaintainedStoreApplyConfiguration struct {
 	Message *string `json:"message,omitempty"`
 	// Acknowledged is acknowledged/all pods.
 	Acknowledged *string `json:"acknowledged,omitempty"`
+	// Hooks count what the hooks did in its pods; HookRun, of the store's name, has it
+	// pod by pod. It is set when the HookRun was seen: one that is gone then was deleted
+	// by somebody who has undone the rest by hand.
+	Hooks *HookCountsApplyConfiguration `json:"hooks,omitempty"`
 	// Pods are where each writer is in the handshake, the first 50 of them, those that
 	// have not acknowledged first.
 	Pods []MaintainedPodApplyConfiguration `json:"pods,omitempty"`
@@ -113,6 +117,14 @@ func (b *MaintainedStoreApplyConfiguration) WithMessage(value string) *Maintaine
 // If called multiple times, the Acknowledged field is set to the value of the last call.
 func (b *MaintainedStoreApplyConfiguration) WithAcknowledged(value string) *MaintainedStoreApplyConfiguration {
 	b.Acknowledged = &value
+	return b
+}
+
+// WithHooks sets the Hooks field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Hooks field is set to the value of the last call.
+func (b *MaintainedStoreApplyConfiguration) WithHooks(value *HookCountsApplyConfiguration) *MaintainedStoreApplyConfiguration {
+	b.Hooks = value
 	return b
 }
 

@@ -28,6 +28,10 @@ type StoreMaintenanceSpecApplyConfiguration struct {
 	Until *metav1.Time `json:"until,omitempty"`
 	// Drain bounds how long writers may take to finish what they have in hand.
 	Drain *DrainApplyConfiguration `json:"drain,omitempty"`
+	// Hooks quiesce pods that do not speak control, and undo that: each in its order in
+	// each pod with the label recovery.salvor.io/store of a store, post hooks the other way
+	// round.
+	Hooks []HookApplyConfiguration `json:"hooks,omitempty"`
 }
 
 // StoreMaintenanceSpecApplyConfiguration constructs a declarative configuration of the StoreMaintenanceSpec type for use with
@@ -73,5 +77,18 @@ func (b *StoreMaintenanceSpecApplyConfiguration) WithUntil(value metav1.Time) *S
 // If called multiple times, the Drain field is set to the value of the last call.
 func (b *StoreMaintenanceSpecApplyConfiguration) WithDrain(value *DrainApplyConfiguration) *StoreMaintenanceSpecApplyConfiguration {
 	b.Drain = value
+	return b
+}
+
+// WithHooks adds the given value to the Hooks field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Hooks field.
+func (b *StoreMaintenanceSpecApplyConfiguration) WithHooks(values ...*HookApplyConfiguration) *StoreMaintenanceSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithHooks")
+		}
+		b.Hooks = append(b.Hooks, *values[i])
+	}
 	return b
 }

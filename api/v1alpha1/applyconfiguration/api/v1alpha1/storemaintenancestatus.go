@@ -23,6 +23,8 @@ type StoreMaintenanceStatusApplyConfiguration struct {
 	Summary *string `json:"summary,omitempty"`
 	// Leaving: the freeze lets go of everything, and freezes nothing again.
 	Leaving *bool `json:"leaving,omitempty"`
+	// LeavingReason is why it gave up: DrainTimedOut or HookFailed.
+	LeavingReason *string `json:"leavingReason,omitempty"`
 	// Stores of this maintenance, in the order in which their locks are taken. They
 	// are chosen when it is first looked at.
 	Stores []MaintainedStoreApplyConfiguration `json:"stores,omitempty"`
@@ -68,6 +70,14 @@ func (b *StoreMaintenanceStatusApplyConfiguration) WithSummary(value string) *St
 // If called multiple times, the Leaving field is set to the value of the last call.
 func (b *StoreMaintenanceStatusApplyConfiguration) WithLeaving(value bool) *StoreMaintenanceStatusApplyConfiguration {
 	b.Leaving = &value
+	return b
+}
+
+// WithLeavingReason sets the LeavingReason field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LeavingReason field is set to the value of the last call.
+func (b *StoreMaintenanceStatusApplyConfiguration) WithLeavingReason(value string) *StoreMaintenanceStatusApplyConfiguration {
+	b.LeavingReason = &value
 	return b
 }
 
