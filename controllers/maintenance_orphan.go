@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
+	"github.com/salvor-io/salvor/maintenance/freeze"
 	"github.com/salvor-io/salvor/manifest"
 )
 
@@ -41,38 +42,38 @@ func (r *StoreMaintenanceReconciler) orphans(ctx context.Context, key types.Name
 func (r *StoreMaintenanceReconciler) orphan(ctx context.Context, ws *v1alpha1.WALStore, root *Root, key types.NamespacedName) error {
 	ctx, cancel := context.WithTimeout(ctx, r.opt.PassTimeout)
 	defer cancel()
-	st, err := root.Manifest.Latest(ctx)
+	of := freezing{StoreMaintenanceReconciler: r, roots: map[string]*Root{ws.Name: root}}
+	lock, evidence, err := freeze.Orphan(ctx, root.Manifest,
+		func(l *manifest.Lock) bool {
+			name, _, ok := maintainer(l)
+			return ok && name == key.Name
+		},
+		func(ctx context.Context) (manifest.Publisher, error) {
+			by, _, err := of.Publisher(ctx, ws.Name)
+			return by, err
+		},
+		func(ctx context.Context, l *manifest.Lock) (string, error) {
+			_, uid, _ := maintainer(l)
+			evidence, err := r.gone(ctx, key, types.UID(uid))
+			if err != nil || evidence == "" {
+				return "", err
+			}
+			if kept, err := r.undoing(ctx, nameOf(ws), uid); err != nil || kept {
+				return "", err // its hooks wake this again
+			}
+			return evidence, nil
+		})
 	if err != nil {
-		return fmt.Errorf("look for locks of StoreMaintenance %s in store %s: %w", key, ws.Name, err)
-	}
-	name, uid, ok := maintainer(st.Lock)
-	if !ok || name != key.Name {
-		return nil
-	}
-	if err := r.opt.Leads(ctx); err != nil {
-		return err
-	}
-	by, reigned := r.reigns.of(root)
-	if !reigned {
-		if err := r.reigns.begin(ctx, root); err != nil {
-			return err
+		if errors.Is(err, manifest.ErrFenced) {
+			r.reigns.end(root)
 		}
-		by, _ = r.reigns.of(root)
-	}
-	evidence, err := r.gone(ctx, key, types.UID(uid)) // after the registration, as in Reconcile
-	if err != nil || evidence == "" {
-		return err
-	}
-	if kept, err := r.undoing(ctx, nameOf(ws), uid); err != nil || kept {
-		return err // its hooks wake this again
-	}
-	_, err = root.Manifest.Release(ctx, by, st.Lock.Owner)
-	var notHeld *manifest.NotHeldError
-	if err != nil && !errors.As(err, &notHeld) {
 		return fmt.Errorf("release the lock of StoreMaintenance %s in store %s: %w", key, ws.Name, err)
 	}
-	ctrl.LoggerFrom(ctx).Info("released a lock", "store", ws.Name, "owner", st.Lock.Owner, "evidence", evidence)
-	r.events.Eventf(ws, nil, eventType(false), v1alpha1.ReasonThawed, "Release", "the write lock of %s was released: %s", st.Lock.Owner, evidence)
+	if lock == nil {
+		return nil
+	}
+	ctrl.LoggerFrom(ctx).Info("released a lock", "store", ws.Name, "owner", lock.Owner, "evidence", evidence)
+	r.events.Eventf(ws, nil, eventType(false), v1alpha1.ReasonThawed, "Release", "the write lock of %s was released: %s", lock.Owner, evidence)
 	r.streams.RefreshAll(root)
 	r.stores.up(root.Store, normal, 0)
 	return nil

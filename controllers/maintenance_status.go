@@ -51,9 +51,13 @@ func (r *StoreMaintenanceReconciler) tell(ctx context.Context, m *v1alpha1.Store
 // apply writes the status over the one that was read, and no other: what an operator
 // wrote down before it took a lock must not be lost to one that was asleep.
 func (r *StoreMaintenanceReconciler) apply(ctx context.Context, m *v1alpha1.StoreMaintenance, st *v1alpha1.StoreMaintenanceStatus) error {
+	return client.IgnoreNotFound(r.write(ctx, m, st)) // whoever deleted it wants to know no more
+}
+
+func (r *StoreMaintenanceReconciler) write(ctx context.Context, m *v1alpha1.StoreMaintenance, st *v1alpha1.StoreMaintenanceStatus) error {
 	next := m.DeepCopy()
 	next.Status = *st
-	if err := r.Status().Update(ctx, next); client.IgnoreNotFound(err) != nil {
+	if err := r.Status().Update(ctx, next); err != nil {
 		return fmt.Errorf("write the status: %w", err)
 	}
 	m.ResourceVersion = next.ResourceVersion

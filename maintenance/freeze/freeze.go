@@ -27,6 +27,9 @@ type Store struct {
 	Problem string
 	// Pods returns what is known of its writers. It is asked behind the manifest.
 	Pods func() []maintenance.Pod
+	// Hooks returns how far the hooks of the freeze are here, under the lock that was
+	// read. nil: there are none.
+	Hooks func(context.Context, *manifest.Lock) (*maintenance.Hooked, error)
 	Known
 }
 
@@ -39,20 +42,26 @@ type Known struct {
 	AskedAt manifest.Version
 	// Took: the lock was seen.
 	Took bool
+	// Hooked: there is a place where what the hooks do is written down.
+	Hooked bool
 }
 
 // Party is the operator that freezes.
 type Party interface {
-	// Remember writes down that the freeze gives up (plan.Leave), and the versions
-	// behind which its locks are, before anything is done. It is refused when somebody
-	// else has written since the freeze was read.
+	// Remember writes down that the freeze gives up (plan.Leave), the versions behind
+	// which its locks are, and that there is a place for its hooks, before anything is
+	// done. It is refused when somebody else has written since the freeze was read.
 	Remember(ctx context.Context, seen Seen, askedAt map[string]manifest.Version) error
 	// Publisher returns who publishes in a store: the newest operator that has
 	// registered there. begun: it has registered in this call.
 	Publisher(ctx context.Context, store string) (by manifest.Publisher, begun bool, err error)
+	// Hook makes the place where what the hooks do in a store is written down.
+	Hook(ctx context.Context, store string) error
 	// Did is told of each step, and what it came to. An error is tried again by the
 	// next pass.
 	Did(ctx context.Context, store string, step maintenance.Step, err error)
+	// Say puts an error into words for people.
+	Say(err error) string
 }
 
 // Seen is what a round saw, and what it decided.
@@ -78,15 +87,19 @@ const (
 func Pass(ctx context.Context, t maintenance.Terms, stores []Store, now func() time.Time, who Party) (Seen, Came, error) {
 	stores = slices.Clone(stores)
 	for range roundsMost {
-		seen := look(ctx, t, stores, now())
-		askedAt := map[string]manifest.Version{}
+		seen := look(ctx, t, stores, now(), who)
+		askedAt, hooked := map[string]manifest.Version{}, false
 		for i := range stores {
-			if s := &stores[i]; seen.Plan.Stores[s.Name].Step == maintenance.StepTake && !s.Asked {
+			s := &stores[i]
+			if h := seen.Views[s.Name].Hooks; h != nil && h.Made && !s.Hooked {
+				s.Hooked, hooked = true, true
+			}
+			if seen.Plan.Stores[s.Name].Step == maintenance.StepTake && !s.Asked {
 				s.Asked, s.AskedAt = true, s.Manifest.View().Version
 				askedAt[s.Name] = s.AskedAt
 			}
 		}
-		if len(askedAt) > 0 || seen.Plan.Leave && !t.Leave {
+		if len(askedAt) > 0 || hooked || seen.Plan.Leave && !t.Leave {
 			t.Leave = seen.Plan.Leave
 			if err := who.Remember(ctx, seen, askedAt); err != nil {
 				return seen, Rests, err
@@ -104,18 +117,24 @@ func Pass(ctx context.Context, t maintenance.Terms, stores []Store, now func() t
 	return Seen{}, Again, nil
 }
 
-func look(ctx context.Context, t maintenance.Terms, stores []Store, now time.Time) Seen {
+func look(ctx context.Context, t maintenance.Terms, stores []Store, now time.Time, who Party) Seen {
 	views := map[string]maintenance.View{}
 	for _, s := range stores {
 		v := maintenance.View{Date: now, Was: s.Was, Asked: s.Asked, Took: s.Took}
 		problem := s.Problem
 		if problem == "" {
 			if err := s.view(ctx, t.Owner, &v); err != nil {
-				problem = err.Error()
+				problem = who.Say(err)
 			}
 		}
 		if v.Problem = problem; problem != "" && s.Manifest != nil && v.Lock == nil {
 			v.Lock = s.Manifest.View().Lock // the newest that is known
+		}
+		if s.Hooks != nil {
+			hooks, err := s.Hooks(ctx, v.Lock)
+			if v.Hooks = hooks; err != nil && v.Problem == "" {
+				v.Problem = who.Say(err)
+			}
 		}
 		views[s.Name] = v
 	}
@@ -165,7 +184,11 @@ func act(ctx context.Context, t maintenance.Terms, stores []Store, seen Seen, wh
 			begun = true
 			continue
 		}
-		if err == nil {
+		switch {
+		case err != nil:
+		case n.Step == maintenance.StepHook:
+			err = who.Hook(ctx, s.Name)
+		default:
 			err = Do(ctx, s.Manifest, by, t, seen.Views[s.Name], n)
 		}
 		var locked *manifest.LockedError
@@ -177,7 +200,7 @@ func act(ctx context.Context, t maintenance.Terms, stores []Store, seen Seen, wh
 		case err == nil:
 			acted = true
 		default:
-			n.Why = fmt.Sprintf("%s: %s", n.Step, err)
+			n.Why = fmt.Sprintf("%s: %s", n.Step, who.Say(err))
 			seen.Plan.Stores[s.Name] = n
 		}
 		who.Did(ctx, s.Name, n.Step, err)

@@ -117,6 +117,12 @@ func (o *operator) Did(_ context.Context, _ string, _ maintenance.Step, err erro
 	}
 }
 
+// Hook implements freeze.Party. The maintenances of this world have none.
+func (o *operator) Hook(context.Context, string) error { panic("sim: a maintenance without hooks") }
+
+// Say implements freeze.Party.
+func (o *operator) Say(err error) string { return err.Error() }
+
 func (o *operator) mine(l *manifest.Lock) bool { return l.Owner == o.now.owner() }
 
 func (o *operator) gone(ctx context.Context, _ *manifest.Lock) (string, error) {
