@@ -111,6 +111,9 @@ const (
 	ReasonContention        = "Contention"
 	ReasonStoreFrozen       = "StoreFrozen"
 	ReasonUnknownOutcome    = "UnknownOutcome"
+	ReasonDemoted           = "Demoted"
+	ReasonPromoted          = "Promoted"
+	ReasonNotAgreed         = "NotAgreed"
 )
 
 // Reasons of a StoreMaintenance's conditions.
@@ -254,6 +257,9 @@ var Explanations = []Explanation{
 	{ReasonContention, "Other publications won every race of this pass; the next one goes on.", ""},
 	{ReasonStoreFrozen, "The store is frozen for maintenance; the operation is published when the lock has ended.", "Nothing, or release the lock: salvor manifest thaw."},
 	{ReasonUnknownOutcome, "An answer stayed lost, so the outcome is not known; it is read again.", ""},
+	{ReasonDemoted, "A person has closed what the writer left; the entry and the audit row name them.", ""},
+	{ReasonPromoted, "A person has published what nobody had confirmed; the entry and the audit row name them.", ""},
+	{ReasonNotAgreed, "What a person agreed to is not what is there now; nothing was done.", "Look again, `salvor recover --demote` or `--promote` without `--yes`, and agree to that."},
 
 	{ReasonAccepted, "The maintenance can be worked on.", ""},
 	{ReasonUntilPassed, "spec.until was over before anything was frozen.", "Make another StoreMaintenance with a later until."},
