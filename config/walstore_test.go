@@ -242,7 +242,7 @@ func TestValidWALStoresAreAccepted(t *testing.T) {
 		"memory":                     local.with("spec.root.uri", "mem://test"),
 		"a timeout in two units":     a.with("spec.root.requestTimeout", "1m30s"),
 		"half a second":              a.with("spec.root.requestTimeout", "0.5s"),
-		"a suspended store":          a.with("spec.suspend", true),
+		"a suspended store":          a.with("spec.suspend", pause("ada", "the root moves", "2030-01-01T00:00:00Z")),
 		"plans only":                 a.with("spec.recovery.mode", "Plan"),
 		"roll-backs by themselves":   a.with("spec.recovery.rollBack", "Automatic"),
 		"no roll-backs":              a.with("spec.recovery.rollBack", "Never"),

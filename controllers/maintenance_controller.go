@@ -210,12 +210,12 @@ func (r *StoreMaintenanceReconciler) root(ctx context.Context, namespace, name s
 	case err != nil:
 		return nil, short(err)
 	}
-	root := r.roots.Get(ws.UID)
+	root, pause := r.roots.Get(ws.UID), suspended(&ws, r.opt.Now())
 	switch {
 	case root == nil:
 		return nil, "its root is not open: see the conditions of WALStore " + name
-	case ws.Spec.Suspend:
-		return root, "WALStore " + name + " is suspended (spec.suspend): nothing is published"
+	case pause != nil:
+		return root, "WALStore " + name + " is " + pause.String() + ": nothing is published"
 	case root.doubt.Load():
 		return root, "its object store does not keep its promises: see the conditions of WALStore " + name
 	case root.away.is() != nil:

@@ -161,7 +161,7 @@ var Explanations = []Explanation{
 	{ReasonNotObserved, "Nobody has looked yet.", ""},
 	{ReasonProgressing, "The operator is at work on this.", ""},
 	{ReasonSettled, "There is nothing to do.", ""},
-	{ReasonSuspended, "spec.suspend is set: nothing is recovered, fenced or published.", "Set spec.suspend to false when the work that needed it is done."},
+	{ReasonSuspended, "Somebody has suspended the store until a time (spec.suspend says who and why): nothing is recovered, fenced or published.", "Nothing: it ends by itself; or `kubectl salvor resume` when the work that needed it is done."},
 	{ReasonInternal, "The operator failed in a way that it does not know.", "Read the operator's log for this object; it is tried again."},
 
 	{ReasonHealthy, "The root is ours, the writers report, and a crash of any of them heals.", ""},

@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -55,7 +56,7 @@ func TestEveryReasonHasItsSentence(t *testing.T) {
 // Unknown at first sight.
 func TestEveryConditionIsInAList(t *testing.T) {
 	listed := map[string]bool{}
-	for _, c := range append(append([]string{}, WALStoreConditions...), RecoverySidecarConditions...) {
+	for _, c := range slices.Concat(WALStoreConditions, RecoverySidecarConditions, StoreMaintenanceConditions) {
 		listed[c] = true
 	}
 	constants := stringConstants(t, "conditions.go", "Condition")
