@@ -40,6 +40,7 @@ func TestWhoSuspends(t *testing.T) {
 	ns := s.namespace(t, nil)
 	for _, user := range []string{"ada", "ed"} {
 		s.bind(t, ns, "salvor-editor", user)
+		s.bind(t, ns, "salvor-viewer", user)
 	}
 	s.mustKubectl(t, asYAML(t, parse(t, adopted).with("metadata.namespace", ns)), "create", "-f", "-")
 	patch := func(user, body string, more ...string) (string, error) {
