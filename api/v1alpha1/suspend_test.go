@@ -9,11 +9,14 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 // Whoever suspended a store with an older definition is neither overruled nor in
 // anybody's way.
 func TestSuspensionReadsWhatItWasBefore(t *testing.T) {
+	contract.Row(t, 119)
 	now := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 	for raw, holds := range map[string]bool{
 		`{}`: false, `{"suspend":null}`: false, `{"suspend":false}`: false, `{"suspend":true}`: true,

@@ -161,5 +161,5 @@ func leftLock(ctx context.Context, c client.Client, namespace, name string) (*th
 		return nil, fmt.Errorf("store %s is held by %s, which no StoreMaintenance has made: it is released by whoever works under it, or by salvor manifest thaw --root %s --owner %s",
 			name, ws.Status.Lock.Owner, ws.Spec.Root.URI, ws.Status.Lock.Owner)
 	}
-	return &thawing{namespace: namespace, owner: ws.Status.Lock.Owner, until: ws.Status.Lock.Until.Time, stores: []thawed{{Namespace: namespace, Store: name, Owner: ws.Status.Lock.Owner}}}, nil
+	return &thawing{namespace: namespace, owner: ws.Status.Lock.Owner, until: ws.Status.Lock.Until.Time, lockedAt: []int64{ws.Status.Lock.Version}, stores: []thawed{{Namespace: namespace, Store: name, Owner: ws.Status.Lock.Owner}}}, nil
 }

@@ -50,7 +50,9 @@ type thawing struct {
 	owner     string
 	until     time.Time
 	stores    []thawed
-	never     []bool // by store: it never held it, as far as the operator has said
+	// lockedAt is, by store, the manifest's version at which the lock was taken; 0: it was
+	// not, as far as the operator has said.
+	lockedAt []int64
 }
 
 func thawingOf(m *v1alpha1.StoreMaintenance) *thawing {
@@ -65,11 +67,11 @@ func thawingOf(m *v1alpha1.StoreMaintenance) *thawing {
 			one.Outcome, one.Message = lockLost, fmt.Sprintf("its lock had ended before, in manifest %d by %s: what was written since was not held back", s.EndedAt, s.EndedBy)
 		}
 		t.stores = append(t.stores, one)
-		t.never = append(t.never, s.LockedAt == 0)
+		t.lockedAt = append(t.lockedAt, s.LockedAt)
 	}
 	if len(t.stores) == 0 {
 		t.stores = []thawed{{m.Namespace, m.Name, "", t.owner, lockNone, "it held nothing yet"}}
-		t.never = []bool{true}
+		t.lockedAt = []int64{0}
 	}
 	return t
 }
@@ -96,9 +98,9 @@ func (f *thawFlags) thaw(cmd *cobra.Command, c client.Client, all []*thawing) []
 		fmt.Fprintf(cmd.ErrOrStderr(), "StoreMaintenance %s/%s deleted\n", t.namespace, t.m.Name)
 	}
 	for _, t := range all {
-		for _, s := range t.stores {
+		for i, s := range t.stores {
 			if s.Outcome == "" {
-				s.Outcome, s.Message = t.await(ctx, c, s.Store, deadline)
+				s.Outcome, s.Message = t.await(ctx, c, s.Store, t.lockedAt[i], deadline)
 			}
 			out = append(out, s)
 		}
@@ -115,7 +117,7 @@ func (t *thawing) release(ctx context.Context, c client.Client) {
 			continue
 		}
 		s.Outcome, s.Message = t.releaseOne(ctx, c, s.Store)
-		if s.Outcome == lockLost && i < len(t.never) && t.never[i] {
+		if s.Outcome == lockLost && t.m != nil && t.lockedAt[i] == 0 {
 			s.Outcome, s.Message = lockNone, "it did not hold the store"
 		}
 	}
@@ -158,8 +160,9 @@ func (t *thawing) without(err error) (outcome, message string) {
 	return notTold, err.Error()
 }
 
-// await waits until the operator has seen that no lock of this owner holds the store.
-func (t *thawing) await(ctx context.Context, c client.Client, store string, deadline time.Time) (outcome, message string) {
+// await waits until the operator has seen that no lock of this owner holds the store:
+// in a status that is newer than the lock.
+func (t *thawing) await(ctx context.Context, c client.Client, store string, lockedAt int64, deadline time.Time) (outcome, message string) {
 	ctx, cancel := context.WithTimeout(ctx, max(time.Until(deadline), time.Second))
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
@@ -173,9 +176,9 @@ func (t *thawing) await(ctx context.Context, c client.Client, store string, dead
 		case ctx.Err() != nil:
 		case err != nil:
 			return t.without(err)
-		case l == nil || l.Owner != t.owner:
+		case l != nil && l.Owner != t.owner, l == nil && (ws.Status.Root == nil || ws.Status.Root.ManifestVersion > lockedAt):
 			return lockThawed, "no lock of this freeze holds it"
-		default:
+		case l != nil:
 			held = fmt.Sprintf("%s until %s by %s; without the operator: kubectl salvor thaw -n %s %s --without-operator", l.Mode, rfc3339(l.Until.Time), l.Owner, t.namespace, store)
 		}
 		select {
