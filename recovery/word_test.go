@@ -121,3 +121,67 @@ func TestWordHashNamesWhatWasSeen(t *testing.T) {
 		}
 	}
 }
+
+// Every combination of switches, for both words: no invalid answer, and these laws.
+func TestDecideOnWordIsTotalAndKeepsItsLaws(t *testing.T) {
+	contract.Row(t, 116)
+	shapes := []func(string) TableObservation{
+		missing, applied, altered, damaged, dropped,
+		func(s string) TableObservation { return headed(s, OwnsNone) },
+		func(s string) TableObservation { return headed(s, OwnsHead) },
+		func(s string) TableObservation { return headed(s, OwnsForeign) },
+		func(s string) TableObservation { return headed(s, OwnsBuried) },
+		func(s string) TableObservation { return moved(missing(s)) },
+		func(s string) TableObservation { return moved(applied(s)) },
+	}
+	acted := 0
+	for _, kind := range []WriterKind{KindCheckpoint, KindLoad, KindForeign, "future"} {
+		for bits := range 1 << 7 {
+			for _, outcome := range []manifest.Kind{"", manifest.KindPublish, manifest.KindAbandon, manifest.KindRollBack} {
+				for i := range shapes {
+					for j := range shapes {
+						on := func(n int) bool { return bits&(1<<n) != 0 }
+						s := seen{kind: kind, confirmed: on(0), ended: on(1), forgotten: on(2), foreign: on(3), outcome: outcome, tables: []TableObservation{shapes[i]("a"), shapes[j]("b")}}
+						o := s.observation()
+						if on(4) {
+							o.Lock = &manifest.Lock{Owner: "M"}
+						}
+						if on(5) {
+							o.Rivals = []Rival{{Operation: "OTHER", Writer: "v", Table: "a"}}
+						}
+						c := Classify(o)
+						for _, w := range []Word{Demote, Promote} {
+							a := OnWord{Word: w, Forward: RollForwardOnly{EndEpoch: on(6)}, Approver: "ada", Agreed: wordHash(o, c, w)}
+							v := Decide(o, c, a)
+							does := v.Decision == RollForward || v.Decision == Abandon
+							switch {
+							case v.Decision == DecisionInvalid || v.Reason == "" || v.Message == "":
+								t.Fatalf("no answer: %s %+v", w, s)
+							case v.Decision == Discard || outcome == "" && v.Decision == RollBack:
+								t.Fatalf("%s: a word undoes and discards nothing: %+v", w, s)
+							case !does:
+							case outcome != "" || s.foreign || s.forgotten || o.Lock != nil || !s.ended && !on(6):
+								t.Fatalf("%s: it is not for a person to decide: %+v -> %+v", w, s, v)
+							case (v.Decision == Abandon) != (w == Demote):
+								t.Fatalf("%s became %+v", w, v)
+							case w == Promote && (c.Worst != ClassApplied || len(o.Rivals) > 0):
+								t.Fatalf("promoted what is not all there, or not alone: %+v", s)
+							case w == Demote && TraitsOf(kind).Visible:
+								t.Fatalf("closed what readers can see: %+v", s)
+							default:
+								acted++
+							}
+							a.Agreed = "sha256:other"
+							if v := Decide(o, c, a); v.Decision == RollForward || v.Decision == Abandon {
+								t.Fatalf("%s without a word for it: %+v -> %+v", w, s, v)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	if acted == 0 {
+		t.Error("nothing was ever done")
+	}
+}

@@ -123,7 +123,7 @@ func (f *freezeFlags) run(cmd *cobra.Command, args []string) error {
 			}
 		}
 	}
-	if err := (&rootFlags{output: f.output}).print(cmd.OutOrStdout(), results, func(w io.Writer) { tellFrozen(w, results) }); err != nil {
+	if err := (&rootFlags{output: f.output}).print(cmd.OutOrStdout(), results, func(w io.Writer) { tellFrozen(w, results, f.dryRun == "none") }); err != nil {
 		return err
 	}
 	if f.dryRun != "none" || f.wait < 0 {

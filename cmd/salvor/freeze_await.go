@@ -77,11 +77,11 @@ func frozenOf(m *v1alpha1.StoreMaintenance) frozen {
 	return f
 }
 
-func tellFrozen(w io.Writer, all []frozen) {
+func tellFrozen(w io.Writer, all []frozen, made bool) {
 	for _, f := range all {
 		fmt.Fprintf(w, "%s/%s  held=%t  until %s  %s\n", f.Namespace, f.Name, f.Held, f.Until.Format(time.RFC3339), strings.Join(f.Stores, ", "))
 	}
-	if len(all) > 1 {
+	if made && len(all) > 1 {
 		fmt.Fprintf(w, "to thaw all of it: kubectl salvor thaw --freeze %s\n", all[0].Freeze)
 	}
 }

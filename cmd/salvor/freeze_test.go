@@ -130,6 +130,7 @@ func (s *shop) maintenances() []v1alpha1.StoreMaintenance {
 func TestFreezeThawAndLocks(t *testing.T) {
 	contract.Row(t, 106, 107, 119, 148)
 	s := newShop(t)
+	s.allOrNone()
 	stop := s.operate()
 	for namespace, name := range map[string]string{"default": "orders", "other": "ledger"} {
 		await(t, "the root of "+name+" to be open", func() bool { return s.store(namespace, name).Status.Root != nil })
@@ -198,13 +199,32 @@ func TestFreezeThawAndLocks(t *testing.T) {
 	root := []string{"--root", "file://" + s.roots["default"], "--owner", owner}
 	s.does(0, "thawed at version", append([]string{"manifest", "thaw"}, root...)...)
 	s.does(1, "lost, and nothing was released", append([]string{"manifest", "thaw"}, root...)...)
+	m := s.maintenances()[0]
+	patch := client.MergeFrom(m.DeepCopy())
+	m.Spec.Until = metav1.NewTime(m.Spec.Until.Add(time.Hour)) // and so the operator looks at it
+	ok(t, s.c.Patch(t.Context(), &m, patch))
 	await(t, "the operator to see that the lock is gone", func() bool { return s.maintenances()[0].Status.Stores[0].EndedAt > 0 })
 	if out := s.does(1, "default/orders: Lost", "thaw", "first"); strings.Contains(out, "Thawed") {
 		t.Errorf("a lost lock was thawed:\n%s", out)
 	}
 
+	await(t, "the status to say so", func() bool { return s.store("default", "orders").Status.Lock == nil })
 	s.suspendAndResume()
 	s.withoutAnOperator(stop, freeze)
+}
+
+// allOrNone: one namespace that refuses leaves none frozen.
+func (s *shop) allOrNone() {
+	s.t.Helper()
+	taken := &v1alpha1.StoreMaintenance{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: "taken"}, Spec: v1alpha1.StoreMaintenanceSpec{
+		StoreRef: &v1alpha1.LocalReference{Name: "ledger"}, Reason: "another's", Until: metav1.NewTime(time.Now().Add(time.Hour)),
+	}}
+	ok(s.t, s.c.Create(s.t.Context(), taken))
+	s.does(2, "freeze namespace other", "freeze", "-A", "--name", "taken", "--reason", "x", "--for", "1h", "--wait", "-1s")
+	if left := s.maintenances(); len(left) != 1 || left[0].UID != taken.UID {
+		s.t.Errorf("left: %v", left)
+	}
+	ok(s.t, s.c.Delete(s.t.Context(), taken))
 }
 
 // suspendAndResume is in one's own name, seen by the operator, and nobody else's to
@@ -272,19 +292,5 @@ func (s *shop) withoutAnOperator(stop func(), freeze func(int, string, ...string
 	s.does(0, "thawed at version", "manifest", "thaw", "--root", "file://"+s.roots["other"], "--owner", owner)
 	if l := s.lock("other"); l != nil {
 		t.Errorf("%+v", l)
-	}
-}
-
-// One namespace that refuses leaves none frozen.
-func TestAFreezeIsOfAllNamespacesOrNone(t *testing.T) {
-	contract.Row(t, 148)
-	s := newShop(t)
-	taken := &v1alpha1.StoreMaintenance{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: "taken"}, Spec: v1alpha1.StoreMaintenanceSpec{
-		StoreRef: &v1alpha1.LocalReference{Name: "ledger"}, Reason: "another's", Until: metav1.NewTime(time.Now().Add(time.Hour)),
-	}}
-	ok(t, s.c.Create(t.Context(), taken))
-	s.does(2, "freeze namespace other", "freeze", "-A", "--name", "taken", "--reason", "x", "--for", "1h", "--wait", "-1s")
-	if left := s.maintenances(); len(left) != 1 || left[0].UID != taken.UID {
-		t.Errorf("left: %v", left)
 	}
 }

@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -131,10 +130,9 @@ func whoAmI(ctx context.Context, c client.Client) (string, error) {
 // awaitSuspended waits until the operator says that it leaves the store alone: what it
 // had begun before may have gone on until then.
 func awaitSuspended(ctx context.Context, c client.Client, ws *v1alpha1.WALStore, within time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	tick := time.NewTicker(200 * time.Millisecond)
+	tick, over := time.NewTicker(200*time.Millisecond), time.NewTimer(within)
 	defer tick.Stop()
+	defer over.Stop()
 	key, generation := client.ObjectKeyFromObject(ws), ws.Generation
 	for {
 		err := c.Get(ctx, key, ws)
@@ -142,15 +140,14 @@ func awaitSuspended(ctx context.Context, c client.Client, ws *v1alpha1.WALStore,
 		if err == nil && ready != nil && ready.Reason == v1alpha1.ReasonSuspended && ws.Status.ObservedGeneration >= generation {
 			return nil
 		}
-		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		if err != nil {
 			return err
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
-				return cause
-			}
+			return context.Cause(ctx)
+		case <-over.C:
 			return bad("%s: after %s no operator has said that it has seen it; what it had begun may go on: see whether it runs", key, within)
 		}
 	}

@@ -61,10 +61,11 @@ func thawingOf(m *v1alpha1.StoreMaintenance) *thawing {
 	for _, s := range m.Status.Stores {
 		one := thawed{Namespace: m.Namespace, Maintenance: m.Name, Store: s.Name, Owner: t.owner}
 		switch {
+		// A freeze that nobody ends lets go of nothing before its time: this was somebody else.
+		case s.EndedAt > 0 && !m.Status.Leaving && !(over && s.EndedBy == string(manifest.KindExpire)):
+			one.Outcome, one.Message = lockLost, fmt.Sprintf("its lock had ended before, in manifest %d by %s: what was written since was not held back", s.EndedAt, s.EndedBy)
 		case over:
 			one.Outcome, one.Message = lockNone, "the freeze was over: "+s.Message
-		case s.EndedAt > 0:
-			one.Outcome, one.Message = lockLost, fmt.Sprintf("its lock had ended before, in manifest %d by %s: what was written since was not held back", s.EndedAt, s.EndedBy)
 		}
 		t.stores = append(t.stores, one)
 		t.lockedAt = append(t.lockedAt, s.LockedAt)
@@ -163,17 +164,15 @@ func (t *thawing) without(err error) (outcome, message string) {
 // await waits until the operator has seen that no lock of this owner holds the store:
 // in a status that is newer than the lock.
 func (t *thawing) await(ctx context.Context, c client.Client, store string, lockedAt int64, deadline time.Time) (outcome, message string) {
-	ctx, cancel := context.WithTimeout(ctx, max(time.Until(deadline), time.Second))
-	defer cancel()
-	tick := time.NewTicker(200 * time.Millisecond)
+	tick, over := time.NewTicker(200*time.Millisecond), time.NewTimer(max(time.Until(deadline), time.Second))
 	defer tick.Stop()
+	defer over.Stop()
 	key := client.ObjectKey{Namespace: t.namespace, Name: store}
 	held := "the operator has not said what became of it"
 	for {
 		var ws v1alpha1.WALStore
 		err := c.Get(ctx, key, &ws)
 		switch l := ws.Status.Lock; {
-		case ctx.Err() != nil:
 		case err != nil:
 			return t.without(err)
 		case l != nil && l.Owner != t.owner, l == nil && (ws.Status.Root == nil || ws.Status.Root.ManifestVersion > lockedAt):
@@ -184,6 +183,8 @@ func (t *thawing) await(ctx context.Context, c client.Client, store string, lock
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			return notTold, context.Cause(ctx).Error()
+		case <-over.C:
 			return heldStill, held
 		}
 	}
