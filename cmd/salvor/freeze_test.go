@@ -166,9 +166,11 @@ func TestFreezeThawAndLocks(t *testing.T) {
 			t.Errorf("%s: %+v", namespace, l)
 		}
 	}
-	await(t, "both locks to be listed", func() bool {
-		return s.store("default", "orders").Status.Lock != nil && s.store("other", "ledger").Status.Lock != nil
-	})
+	isFrozen := func(namespace, name string) bool {
+		l := s.store(namespace, name).Status.Lock
+		return l != nil && l.Mode == "Frozen"
+	}
+	await(t, "both locks to be listed", func() bool { return isFrozen("default", "orders") && isFrozen("other", "ledger") })
 	s.does(11, "2 of 2 stores are held", "locks", "-A")
 	var locks []lock
 	ok(t, json.Unmarshal([]byte(s.does(11, "", "locks", "-n", "other", "-o", "json")), &locks))
