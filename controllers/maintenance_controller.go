@@ -188,6 +188,9 @@ func (r *StoreMaintenanceReconciler) look(ctx context.Context, m *v1alpha1.Store
 			if err := r.view(ctx, root, f.terms.Owner, s, &v); err != nil {
 				problem = short(err)
 			}
+			if v.Ended != nil && s.EndedAt == 0 { // by another hand, perhaps: the store's status has to say so, too
+				r.stores.up(root.Store, normal, 0)
+			}
 		}
 		if problem != "" {
 			v.Problem = problem
