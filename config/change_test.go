@@ -55,7 +55,7 @@ func TestRootIsImmutableOnceClaimed(t *testing.T) {
 	}
 	refuses(t, s.update(t, o, "spec.root.uri", "s3://stores/moved"), "spec.root.uri is immutable once the root is claimed")
 	accepts(t, s.update(t, o, "spec.root.endpoint", "https://moved.example.net"))
-	accepts(t, s.update(t, o, "spec.suspend", true))
+	accepts(t, s.update(t, o, "spec.suspend", pause("admin", "the root moves", "2030-01-01T00:00:00Z")))
 }
 
 // What a managed store is made of does not change under its pods.
@@ -118,7 +118,7 @@ func TestStatusHasADoorOfItsOwn(t *testing.T) {
 			t.Errorf("%s: a writer of the spec wrote status %v", kind, st)
 		}
 		generation := o.GetGeneration()
-		o = object(o.Object).with("status.observedGeneration", int64(7)).with("spec.suspend", true).unstructured()
+		o = object(o.Object).with("status.observedGeneration", int64(7)).with("spec.suspend", pause("admin", "the root moves", "2030-01-01T00:00:00Z")).unstructured()
 		if err := s.Status().Update(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}

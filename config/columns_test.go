@@ -78,7 +78,7 @@ func TestKubectlGetSalvorAnswersIsItSafe(t *testing.T) {
 	wantLine(t, out, "walstore.recovery.salvor.io/orders False ApprovalPending 2 2/3 42")
 	wantLine(t, out, "recoverysidecar.recovery.salvor.io/orders-01jx-0a1b2c3d orders orders-1 Confirmed RollForward True")
 	out = s.mustKubectl(t, "", "get", "wals,rsc", "-n", ns, "-o", "wide")
-	wantLine(t, out, "NAME READY REASON PENDING WRITERS MANIFEST AGE RECOVERING STALLED ISOLATED ROOT")
+	wantLine(t, out, "NAME READY REASON PENDING WRITERS MANIFEST AGE RECOVERING STALLED ISOLATED SUSPENDED-UNTIL SUSPENDED-BY ROOT")
 	wantLine(t, out, "NAME STORE WRITER PHASE DECISION COMPLETE AGE REASON NEEDS-APPROVAL STALLED OUTCOME BY MANIFEST ROW")
 	wantLine(t, out, "True True False s3://stores/orders")
 	wantLine(t, out, "Confirmed False False publish recovery 43 7")

@@ -194,7 +194,7 @@ func TestWhatIsNotBuiltIsNoField(t *testing.T) {
 	s := server(t)
 	a := parse(t, adopted)
 	for _, path := range []string{
-		"spec.recovery.policy", "spec.windows", "spec.hooks", "spec.workload.selector",
+		"spec.recovery.policy", "spec.hooks", "spec.workload.selector",
 		"spec.root.credentials.serviceAccountName", "spec.audit.archive",
 		// Credentials are of the WALStore's own namespace: there is no way to say another.
 		"spec.root.credentials.secretRef.namespace", "spec.root.credentials.serviceAccount.namespace",
@@ -242,7 +242,7 @@ func TestValidWALStoresAreAccepted(t *testing.T) {
 		"memory":                     local.with("spec.root.uri", "mem://test"),
 		"a timeout in two units":     a.with("spec.root.requestTimeout", "1m30s"),
 		"half a second":              a.with("spec.root.requestTimeout", "0.5s"),
-		"a suspended store":          a.with("spec.suspend", true),
+		"a suspended store":          a.with("spec.suspend", pause("admin", "the root moves", "2030-01-01T00:00:00Z")),
 		"plans only":                 a.with("spec.recovery.mode", "Plan"),
 		"roll-backs by themselves":   a.with("spec.recovery.rollBack", "Automatic"),
 		"no roll-backs":              a.with("spec.recovery.rollBack", "Never"),

@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -164,24 +165,65 @@ func TestAResourceForNothingDoesNothing(t *testing.T) {
 	}
 }
 
+// suspend sets spec.suspend of a store, or takes it away.
+func (w *world) suspend(store string, s *v1alpha1.Suspension) {
+	w.t.Helper()
+	ws := w.get(store)
+	ws.Spec.Suspend = s
+	must(w.t, w.client.Update(w.ctx, ws))
+}
+
+func byAda(until time.Time) *v1alpha1.Suspension {
+	return &v1alpha1.Suspension{By: "ada", Reason: "the root moves", Until: metav1.NewTime(until)}
+}
+
+// A suspended store is left alone, and everybody can see by whom, why and until when.
+// It ends by the hand of whoever resumes it, or by itself.
 func TestASuspendedStoreIsLeftAloneUntilItIsNot(t *testing.T) {
-	w, pods := ledgerWorld(t, 1)
-	ws := w.get("ledger")
-	ws.Spec.Suspend = true
-	must(t, w.client.Update(w.ctx, ws))
+	contract.Row(t, 119)
+	for name, end := range map[string]func(w *world){
+		"resumed":   func(w *world) { w.suspend("ledger", nil) },
+		"by itself": func(w *world) { w.suspend("ledger", byAda(time.Now().Add(2*time.Second))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, pods := ledgerWorld(t, 1)
+			until := time.Now().Add(time.Hour)
+			w.suspend("ledger", byAda(until))
+			w.becomes("ledger", v1alpha1.ConditionReady, "False Suspended")
+			says := "suspended by ada until " + until.UTC().Format(time.RFC3339) + ": the root moves"
+			if c, _ := find(w.get("ledger").Status.Conditions, v1alpha1.ConditionReady); !strings.HasPrefix(c.Message, says) {
+				t.Errorf("Ready says %q", c.Message)
+			}
+			op, _, _ := pods[0].confirmedCommit("accounts")
+			version := w.manifest().Version
+			pods[0].kill()
+			eventually(t, "the operation to say that it waits", func() bool {
+				s := w.sidecar(op)
+				return s != nil && words(s.Status.Conditions, cComplete) == "False Suspended" && strings.Contains(s.Status.Message, says)
+			})
+			throughout(t, never, "nothing published", func() bool { return w.manifest().Version == version })
+			end(w)
+			w.healed(op)
+			eventually(t, "the store to be suspended no more", func() bool { return w.condition("ledger", v1alpha1.ConditionReady) != "False Suspended" })
+			if rows := w.rows(); len(rows) != 1 {
+				t.Errorf("%+v", rows)
+			}
+		})
+	}
+}
+
+// A suspension holds nothing back that is on its way out.
+func TestASuspendedStoreCanBeDeleted(t *testing.T) {
+	contract.Row(t, 119, 147)
+	w, _ := ledgerWorld(t, 1)
+	w.suspend("ledger", byAda(time.Now().Add(time.Hour)))
 	w.becomes("ledger", v1alpha1.ConditionReady, "False Suspended")
-	op, _, _ := pods[0].confirmedCommit("accounts")
-	version := w.manifest().Version
-	pods[0].kill()
-	eventually(t, "the operation to say that it waits", func() bool {
-		s := w.sidecar(op)
-		return s != nil && words(s.Status.Conditions, cComplete) == "False Suspended"
-	})
-	throughout(t, never, "nothing published", func() bool { return w.manifest().Version == version })
-	ws = w.get("ledger")
-	ws.Spec.Suspend = false
-	must(t, w.client.Update(w.ctx, ws))
-	w.healed(op)
+	foreground := metav1.DeletePropagationForeground // it stays until its dependents are gone
+	must(t, w.client.Delete(w.ctx, w.get("ledger"), &client.DeleteOptions{PropagationPolicy: &foreground}))
+	eventually(t, "the operator to let go of it", func() bool { return w.metric("salvor_streams") == 0 })
+	if f := w.get("ledger").Finalizers; len(f) != 1 || f[0] != metav1.FinalizerDeleteDependents {
+		t.Errorf("finalizers %v", f)
+	}
 }
 
 func TestNothingHangsWhenAStoreGoes(t *testing.T) {

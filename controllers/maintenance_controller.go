@@ -76,9 +76,13 @@ func (r *StoreMaintenanceReconciler) Reconcile(ctx context.Context, req ctrl.Req
 	r.held.note(req.NamespacedName, st.Stores)
 	f := &freezing{StoreMaintenanceReconciler: r, m: &m, st: st, roots: map[string]*Root{}}
 	seen, came, err := freeze.Pass(ctx, f.terms(), f.frozen(ctx), r.opt.Now, f)
-	for name, n := range seen.Plan.Stores {
-		if n.Undoing {
-			r.hooks.up(types.NamespacedName{Namespace: m.Namespace, Name: name}, urgent, 0)
+	for i := range st.Stores {
+		s := &st.Stores[i]
+		if seen.Plan.Stores[s.Name].Undoing {
+			r.hooks.up(types.NamespacedName{Namespace: m.Namespace, Name: s.Name}, urgent, 0)
+		}
+		if seen.Views[s.Name].Ended != nil && s.EndedAt == 0 { // by another hand, perhaps: the store's status has to say so, too
+			r.stores.up(f.roots[s.Name].Store, normal, 0)
 		}
 	}
 	switch {
@@ -161,12 +165,12 @@ func (r *StoreMaintenanceReconciler) root(ctx context.Context, namespace, name s
 	case err != nil:
 		return nil, short(err)
 	}
-	root := r.roots.Get(ws.UID)
+	root, pause := r.roots.Get(ws.UID), suspended(&ws, r.opt.Now())
 	switch {
 	case root == nil:
 		return nil, "its root is not open: see the conditions of WALStore " + name
-	case ws.Spec.Suspend:
-		return root, "WALStore " + name + " is suspended (spec.suspend): nothing is published"
+	case pause != nil:
+		return root, "WALStore " + name + " is " + pause.String() + ": nothing is published"
 	case root.doubt.Load():
 		return root, "its object store does not keep its promises: see the conditions of WALStore " + name
 	case root.away.is() != nil:

@@ -49,6 +49,12 @@ func (r *WALStoreReconciler) managed(ctx context.Context, ws *v1alpha1.WALStore,
 		return w, err
 	}
 	w.expected = max(w.expected, grown(&have, ws))
+	if pause := suspended(ws, r.opt.Now()); pause != nil { // the pods are left as they are
+		if w.step.ok = metav1.IsControlledBy(&have, ws); !w.step.ok {
+			w.step.bad = found(v1alpha1.ConditionWorkloadAvailable, v1alpha1.ReasonSuspended, "the pods are not made: %s", pause)
+		}
+		return w, nil
+	}
 	print, err := printOf(storeObjects(ws, image, w.expected, root.ca, ""))
 	if err != nil {
 		return w, err

@@ -15,7 +15,8 @@ import (
 
 // view is everything that a WALStore's conditions are made of.
 type view struct {
-	suspended bool
+	// suspended: by whom, why and until when; nil: it is not.
+	suspended *v1alpha1.Suspension
 	// Steps that have to hold, in the order of the walk.
 	claimed, probed, audited, workload step
 	// listed: the last listing of what is pending.
@@ -56,8 +57,8 @@ func (v view) steps() []step { return []step{v.claimed, v.probed, v.audited, v.w
 // ready: the first thing that is wrong speaks.
 func (v view) ready() condition {
 	const ready = v1alpha1.ConditionReady
-	if v.suspended {
-		return isFalse(ready, v1alpha1.ReasonSuspended, "spec.suspend is set: nothing is recovered, fenced or published")
+	if v.suspended != nil {
+		return isFalse(ready, v1alpha1.ReasonSuspended, v.suspended.String()+": until then nothing is recovered, fenced or published")
 	}
 	for _, s := range v.steps() {
 		if s.bad != nil {
@@ -161,7 +162,7 @@ func (v view) stuck() (reason, message string, is bool) {
 }
 
 func (v view) stalledCondition() condition {
-	if reason, message, is := v.stuck(); is && !v.suspended {
+	if reason, message, is := v.stuck(); is && v.suspended == nil {
 		return isTrue(v1alpha1.ConditionStalled, reason, message)
 	}
 	return isFalse(v1alpha1.ConditionStalled, v1alpha1.ReasonSettled, "nothing waits for a person")
@@ -179,7 +180,7 @@ func (v view) reconciling() condition {
 			work = work || !s.ok && s.bad == nil
 		}
 	}
-	if v.suspended || !work {
+	if v.suspended != nil || !work {
 		return isFalse(t, v1alpha1.ReasonSettled, "there is nothing to do")
 	}
 	return isTrue(t, v1alpha1.ReasonProgressing, "the operator is at work")

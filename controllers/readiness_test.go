@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/salvor-io/salvor/api/v1alpha1"
 	"github.com/salvor-io/salvor/detect"
 	"github.com/salvor-io/salvor/test/contract"
@@ -34,6 +36,7 @@ func TestReadiness(t *testing.T) {
 	}
 	bad := func(reason string) step { return step{bad: found("", reason, "m")} }
 	final := func(reason string) step { return step{bad: found("", reason, "m").final()} }
+	pause := &v1alpha1.Suspension{By: "ada", Reason: "the root moves", Until: metav1.Unix(1e9, 0)}
 	isolated := detect.Isolation{Isolated: true, Since: time.Unix(1, 0), Missing: 5, Before: 6}
 	for _, c := range []struct {
 		name                                    string
@@ -42,7 +45,7 @@ func TestReadiness(t *testing.T) {
 	}{
 		{"nobody has looked", view{}, "Unknown NotObserved", "Unknown NotObserved", "True Progressing", "False Settled"},
 		{"all is well", good, "True Healthy", "False NothingPending", "False Settled", "False Settled"},
-		{"suspended", but(func(v *view) { v.suspended, v.claimed = true, final("X") }), "False Suspended", "False NothingPending", "False Settled", "False Settled"},
+		{"suspended", but(func(v *view) { v.suspended, v.claimed = pause, final("X") }), "False Suspended", "False NothingPending", "False Settled", "False Settled"},
 		{"the root does not answer", but(func(v *view) { v.claimed = bad("RootUnreachable") }), "False RootUnreachable", "False NothingPending", "True Progressing", "False Settled"},
 		{"the root is another's", but(func(v *view) { v.claimed = final("RootClaimedByAnother") }), "False RootClaimedByAnother", "False NothingPending", "False Settled", "True RootClaimedByAnother"},
 		{"the root is not claimed yet", but(func(v *view) { v.claimed = step{} }), "Unknown NotObserved", "False NothingPending", "True Progressing", "False Settled"},
@@ -88,13 +91,16 @@ func TestReadinessNeverLies(t *testing.T) {
 		case 3:
 			v.pending, v.approvals = 1, 1
 		}
-		v.suspended, v.isolation.Isolated, v.heard = take(2) == 1, take(2) == 1, take(2) == 1
+		v.isolation.Isolated, v.heard = take(2) == 1, take(2) == 1
+		if take(2) == 1 {
+			v.suspended = &v1alpha1.Suspension{}
+		}
 		if take(2) == 1 {
 			v.poisoned = []string{"pod x"}
 		}
 		count++
 		got := readiness(v)
-		good := !v.suspended && !v.isolation.Isolated && len(v.poisoned) == 0 && v.stalled+v.approvals == 0
+		good := v.suspended == nil && !v.isolation.Isolated && len(v.poisoned) == 0 && v.stalled+v.approvals == 0
 		final := false
 		for _, s := range []step{v.claimed, v.probed, v.audited, v.workload, v.listed} {
 			good = good && s.ok
@@ -117,7 +123,7 @@ func TestReadinessNeverLies(t *testing.T) {
 		if good && (word(got, v1alpha1.ConditionStalled)[:4] == "True") {
 			t.Fatalf("Ready and Stalled: %s", say)
 		}
-		if ready := word(got, v1alpha1.ConditionReady); ready[:5] == "False" && !v.suspended &&
+		if ready := word(got, v1alpha1.ConditionReady); ready[:5] == "False" && v.suspended == nil &&
 			word(got, v1alpha1.ConditionStalled)[:4] != "True" && word(got, v1alpha1.ConditionReconciling)[:4] != "True" {
 			t.Fatalf("%s, and nobody is at work on it: %s", ready, say)
 		}

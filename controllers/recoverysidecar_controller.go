@@ -109,8 +109,9 @@ func (r *RecoverySidecarReconciler) store(ctx context.Context, rsc *v1alpha1.Rec
 		return nil, nil, found(cObserved, v1alpha1.ReasonStoreMissing, "WALStore %s does not exist: make it, or delete this RecoverySidecar; no object was touched", key), nil
 	case err != nil:
 		return nil, nil, nil, err
-	case ws.Spec.Suspend:
-		return &ws, nil, found(cObserved, v1alpha1.ReasonSuspended, "WALStore %s is suspended (spec.suspend)", key), nil
+	}
+	if s := suspended(&ws, r.opt.Now()); s != nil {
+		return &ws, nil, found(cObserved, v1alpha1.ReasonSuspended, "WALStore %s is %s", key, s), nil
 	}
 	root := r.roots.Get(ws.UID)
 	if root == nil && holds(ws.Status.Conditions, v1alpha1.ConditionStalled) {

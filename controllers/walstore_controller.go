@@ -64,10 +64,11 @@ func (r *WALStoreReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 			return ctrl.Result{}, err
 		}
 	}
-	if r.streams.Owed(ws.UID) {
+	resumed := m.resumed(&ws, r.opt.Now())
+	if resumed || r.streams.Owed(ws.UID) {
 		m.sweepAt = r.opt.Now()
 	}
-	woken := r.root(ctx, &ws, m)
+	woken := r.root(ctx, &ws, m) || resumed
 	root := m.opening.root
 	trusted := root
 	if root != nil && root.doubt.Load() {
@@ -97,7 +98,7 @@ func (r *WALStoreReconciler) watch(ctx context.Context, ws *v1alpha1.WALStore, r
 		r.wakeAll(ctx, ws)
 	}
 	switch {
-	case ws.Spec.Suspend:
+	case suspended(ws, r.opt.Now()) != nil:
 		if now := r.opt.Now(); !now.Before(m.sweepAt) { // it was looked at, if not listed
 			m.sweepAt = now.Add(jitter(r.opt.SweepEvery))
 		}
@@ -182,14 +183,17 @@ func (r *WALStoreReconciler) workload(ctx context.Context, ws *v1alpha1.WALStore
 // next is when this store is looked at again if nothing happens before.
 func (r *WALStoreReconciler) next(ws *v1alpha1.WALStore, m *memory, after time.Duration) time.Duration {
 	now := r.opt.Now()
-	at := m.sweepAt
+	at, pause := m.sweepAt, suspended(ws, now)
 	switch {
 	case m.opening.root == nil, m.opening.root.doubt.Load():
 		at = m.tryAt
-	case ws.Spec.Suspend:
+	case pause != nil:
 		at = now.Add(r.opt.SweepEvery)
 	case m.opening.bad() != nil && m.tryAt.Before(at):
 		at = m.tryAt
+	}
+	if pause != nil && pause.Until.Time.Before(at) {
+		at = pause.Until.Time // it ends by itself
 	}
 	d := max(at.Sub(now), 10*time.Millisecond)
 	if after > 0 {

@@ -20,6 +20,7 @@ type memory struct {
 	opening    opening
 	failures   int              // of openings, in a row
 	tryAt      time.Time        // the next opening, after one that failed
+	suspended  bool             // at the last pass
 	sweepAt    time.Time        // the next listing
 	swept      manifest.Version // the newest publication at the last one
 	unlisted   int              // failures of it, in a row

@@ -25,7 +25,7 @@ const manifestEvery = time.Minute
 func (r *WALStoreReconciler) status(ctx context.Context, ws *v1alpha1.WALStore, root *Root, m *memory, load workload) (time.Duration, error) {
 	st := ws.Status.DeepCopy()
 	v := view{
-		suspended: ws.Spec.Suspend, listed: m.listed,
+		suspended: suspended(ws, r.opt.Now()), listed: m.listed,
 		claimed: m.opening.claimed, probed: m.opening.probed, audited: m.opening.audited,
 	}
 	var sum summary
@@ -110,7 +110,7 @@ func (r *WALStoreReconciler) count(ctx context.Context, ws *v1alpha1.WALStore, r
 	if v.listed.ok || v.pending > 0 {
 		st.PendingSidecars = new(int32(v.pending))
 	}
-	if root == nil || ws.Spec.Suspend {
+	if root == nil || suspended(ws, r.opt.Now()) != nil {
 		return nil
 	}
 	for _, rsc := range oldest(all, r.opt.RetainMost) {

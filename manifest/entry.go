@@ -118,7 +118,8 @@ type Entry struct {
 	Base Version `json:"base,omitempty"`
 	// Reason is a word for people and for the audit row.
 	Reason string `json:"reason,omitempty"`
-	// Approver is the person who approved the plan of a roll-back; empty: nobody had to.
+	// Approver is the person who approved the plan of a roll-back, or on whose word the
+	// operation was published or abandoned; empty: nobody had to.
 	Approver string `json:"approver,omitempty"`
 	// OutcomeID was minted before the operation's first effect.
 	OutcomeID string   `json:"outcomeID,omitempty"`

@@ -20,7 +20,7 @@ func (r *Recoverer) apply(ctx context.Context, rep *Report, o *Observation, a Au
 	}
 	switch rep.Verdict.Decision {
 	case RollForward, Abandon:
-		return r.decide(ctx, rep, o)
+		return r.decide(ctx, rep, o, rep.Verdict.approver(a))
 	case Converge:
 		at := max(o.Outcome.Version, o.Outcome.Restored)
 		b, err := r.m.Batch(ctx, at)
@@ -38,12 +38,13 @@ func (r *Recoverer) apply(ctx context.Context, rep *Report, o *Observation, a Au
 }
 
 // decide publishes the outcome entry, ending the operation's epoch in the same
-// object where it is not ended.
-func (r *Recoverer) decide(ctx context.Context, rep *Report, o *Observation) (again bool, err error) {
+// object where it is not ended. approver is whose word it rests on, if on anybody's.
+func (r *Recoverer) decide(ctx context.Context, rep *Report, o *Observation, approver string) (again bool, err error) {
 	entry := abandonEntry(o.Sidecar, string(rep.Verdict.Reason))
 	if rep.Verdict.Decision == RollForward {
 		entry = forwardEntry(o, string(rep.Verdict.Reason))
 	}
+	entry.Approver = approver
 	entries := []manifest.Entry{entry}
 	if !o.Ended {
 		entries = []manifest.Entry{manifest.Fence(o.Sidecar.Writer, o.Sidecar.Epoch), entry}

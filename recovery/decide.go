@@ -78,6 +78,8 @@ func forward(a Authority) RollForwardOnly {
 		return a
 	case Exclusive:
 		return a.Forward
+	case OnWord:
+		return a.Forward
 	case Probe:
 		return forward(a.As)
 	default:
@@ -120,6 +122,9 @@ const (
 	ReasonBuried         Reason = "Buried"
 	ReasonRolledBack     Reason = "RolledBack"
 	ReasonRestoring      Reason = "Restoring"
+	ReasonDemoted        Reason = "Demoted"
+	ReasonPromoted       Reason = "Promoted"
+	ReasonNotAgreed      Reason = "NotAgreed"
 )
 
 // Decide is pure and total. The rules are tried from the top; the table in
@@ -127,6 +132,7 @@ const (
 func Decide(o *Observation, c Classification, a Authority) Verdict {
 	traits := TraitsOf(o.Sidecar.Kind)
 	auth := forward(a)
+	word, looks, spoken := asWord(a)
 	switch {
 	case o.ForeignStore:
 		return Verdict{Refuse, ReasonForeignStore, "the sidecar was written for store " + o.Sidecar.Store +
@@ -143,6 +149,8 @@ func Decide(o *Observation, c Classification, a Authority) Verdict {
 		return Verdict{Converge, ReasonAbandoned, fmt.Sprintf("abandoned in manifest %d by %s", o.Outcome.Version, o.Outcome.By.Role)}
 	case traits.Mode == ModeInvalid:
 		return Verdict{Refuse, ReasonUnknownKind, fmt.Sprintf("operation kind %q is not known to this salvor: upgrade salvor", o.Sidecar.Kind)}
+	case spoken:
+		return decideOnWord(o, c, word, looks)
 	case !o.Ended && !auth.mayEnd(o.Sidecar.Epoch):
 		return Verdict{Defer, ReasonWriterLive, fmt.Sprintf("writer %s is alive and has this operation", o.Sidecar.Writer)}
 	case !o.Known:

@@ -31,6 +31,11 @@ type Observation struct {
 	// NoFormat: the tables' own format is not known here; Tables is empty.
 	NoFormat bool
 
+	// Lock that holds the store, and Rivals: other operations that pend on one of the
+	// tables. Only a person's word depends on them; nobody else looks.
+	Lock   *manifest.Lock
+	Rivals []Rival
+
 	pins   map[manifest.TableID]manifest.Pin // that the manifest names: the content to restore
 	Tables []TableObservation
 }

@@ -154,7 +154,8 @@ func (r *Recoverer) Recover(ctx context.Context, key string, a Authority) (Repor
 // done without a publication is done after a look that asked.
 func (r *Recoverer) RecoverRead(ctx context.Context, key string, s *Sidecar, a Authority) (Report, error) {
 	rep := Report{Key: key, Operation: Listed{Key: key}.Operation()}
-	asked, sure := false, false
+	word, _, spoken := asWord(a)
+	asked, sure := spoken, false
 	for lost := 0; lost < r.opt.Attempts; {
 		if s == nil || asked {
 			var err error
@@ -176,6 +177,11 @@ func (r *Recoverer) RecoverRead(ctx context.Context, key string, s *Sidecar, a A
 		if err != nil {
 			return rep, err
 		}
+		if spoken {
+			if err := r.beside(ctx, o, word.Word); err != nil {
+				return rep, err
+			}
+		}
 		c := Classify(o)
 		v := Decide(o, c, a)
 		if !asked && v.Decision != RollForward && v.Decision != Abandon {
@@ -188,6 +194,9 @@ func (r *Recoverer) RecoverRead(ctx context.Context, key string, s *Sidecar, a A
 			continue
 		}
 		rep.Phase, rep.Class, rep.Verdict, rep.Outcome, rep.Tables = c.Phase, c.Worst, v, o.Outcome, tableReports(o, c)
+		if spoken && o.Outcome == nil {
+			rep.PlanHash = wordHash(o, c, word.Word)
+		}
 		failpoint.Here(failpoint.RecoveryObserved)
 		again, err := r.apply(ctx, &rep, o, a)
 		if err != nil || !again {

@@ -111,6 +111,9 @@ const (
 	ReasonContention        = "Contention"
 	ReasonStoreFrozen       = "StoreFrozen"
 	ReasonUnknownOutcome    = "UnknownOutcome"
+	ReasonDemoted           = "Demoted"
+	ReasonPromoted          = "Promoted"
+	ReasonNotAgreed         = "NotAgreed"
 )
 
 // Reasons of a StoreMaintenance's conditions.
@@ -172,7 +175,7 @@ var Explanations = []Explanation{
 	{ReasonNotObserved, "Nobody has looked yet.", ""},
 	{ReasonProgressing, "The operator is at work on this.", ""},
 	{ReasonSettled, "There is nothing to do.", ""},
-	{ReasonSuspended, "spec.suspend is set: nothing is recovered, fenced or published.", "Set spec.suspend to false when the work that needed it is done."},
+	{ReasonSuspended, "Somebody has suspended the store until a time (spec.suspend says who and why): nothing is recovered, fenced or published.", "Nothing: it ends by itself; or `kubectl salvor resume` when the work that needed it is done."},
 	{ReasonInternal, "The operator failed in a way that it does not know.", "Read the operator's log for this object; it is tried again."},
 
 	{ReasonHealthy, "The root is ours, the writers report, and a crash of any of them heals.", ""},
@@ -268,6 +271,9 @@ var Explanations = []Explanation{
 	{ReasonContention, "Other publications won every race of this pass; the next one goes on.", ""},
 	{ReasonStoreFrozen, "The store is frozen for maintenance; the operation is published when the lock has ended.", "Nothing, or release the lock: salvor manifest thaw."},
 	{ReasonUnknownOutcome, "An answer stayed lost, so the outcome is not known; it is read again.", ""},
+	{ReasonDemoted, "A person has closed what the writer left; the entry and the audit row name them.", ""},
+	{ReasonPromoted, "A person has published what nobody had confirmed; the entry and the audit row name them.", ""},
+	{ReasonNotAgreed, "What a person agreed to is not what is there now; nothing was done.", "Look again, `salvor recover --demote` or `--promote` without `--yes`, and agree to that."},
 
 	{ReasonAccepted, "The maintenance can be worked on.", ""},
 	{ReasonUntilPassed, "spec.until was over before anything was frozen.", "Make another StoreMaintenance with a later until."},

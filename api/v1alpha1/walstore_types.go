@@ -52,11 +52,11 @@ type WALStoreSpec struct {
 	// +kubebuilder:validation:MaxItems=16
 	Windows []Window `json:"windows,omitempty"`
 
-	// Suspend stops the operator from acting on this store: nothing is recovered,
-	// fenced or published, and the pods are left as they are. What it sees still
-	// shows in the status.
+	// Suspend stops the operator from acting on this store until a time: nothing is
+	// recovered, fenced or published, and the pods are left as they are. What it sees
+	// still shows in the status. Deleting the WALStore waits for no suspension.
 	// +optional
-	Suspend bool `json:"suspend,omitempty"`
+	Suspend *Suspension `json:"suspend,omitempty"`
 }
 
 // Root is a place in object storage, and how to reach it.
@@ -293,6 +293,8 @@ type Audit struct {
 // +kubebuilder:printcolumn:name="Recovering",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Recovering")].status`
 // +kubebuilder:printcolumn:name="Stalled",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Stalled")].status`
 // +kubebuilder:printcolumn:name="Isolated",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Isolated")].status`
+// +kubebuilder:printcolumn:name="Suspended-Until",type=string,priority=1,JSONPath=`.spec.suspend.until`
+// +kubebuilder:printcolumn:name="Suspended-By",type=string,priority=1,JSONPath=`.spec.suspend.by`
 // +kubebuilder:printcolumn:name="Root",type=string,priority=1,JSONPath=`.spec.root.uri`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]{0,50}[a-z0-9])?$')",message="a WALStore's name has at most 52 of a-z, 0-9 and '-', begins with a letter and does not end with '-': its pods, Service and labels carry it"
 // +kubebuilder:validation:XValidation:rule="self.spec.root.uri == oldSelf.spec.root.uri || !has(oldSelf.status) || !has(oldSelf.status.root)",message="spec.root.uri is immutable once the root is claimed (status.root.uid); to move a store, copy its root, make a new WALStore for the copy and adopt it"

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -52,12 +51,12 @@ or was not carried out in time; 2 it could not be approved.`,
 			case p.Hash != hash:
 				return bad("the plan of %s is %s by now: look at it (kubectl salvor plan -n %s %s) and approve that", key, p.Hash, namespace, args[0])
 			}
-			me := &authenticationv1.SelfSubjectReview{}
-			if err := c.Create(ctx, me); err != nil {
-				return fmt.Errorf("ask the API server who you are: %w", err)
+			me, err := whoAmI(ctx, c)
+			if err != nil {
+				return err
 			}
 			patch := client.MergeFromWithOptions(rsc.DeepCopy(), client.MergeFromWithOptimisticLock{})
-			rsc.Spec.Approval = &v1alpha1.Approval{PlanHash: hash, Approver: me.Status.UserInfo.Username}
+			rsc.Spec.Approval = &v1alpha1.Approval{PlanHash: hash, Approver: me}
 			if err := c.Patch(ctx, &rsc, patch); err != nil {
 				return fmt.Errorf("approve %s: %w", key, err)
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -25,8 +26,8 @@ func (f *clusterFlags) addTo(cmd *cobra.Command) {
 	fl.StringVarP(&f.namespace, "namespace", "n", "", "namespace (default: the context's)")
 }
 
-// open returns a client and the namespace that is meant.
-func (f *clusterFlags) open() (client.WithWatch, string, error) {
+// config is how to reach the API server, and the namespace that is meant.
+func (f *clusterFlags) config() (*rest.Config, string, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = f.kubeconfig
 	overrides := &clientcmd.ConfigOverrides{CurrentContext: f.context}
@@ -41,6 +42,15 @@ func (f *clusterFlags) open() (client.WithWatch, string, error) {
 		return nil, "", fmt.Errorf("find the API server: %w", err)
 	}
 	cfg.UserAgent = "kubectl-salvor/" + version
+	return cfg, namespace, nil
+}
+
+// open returns a client and the namespace that is meant.
+func (f *clusterFlags) open() (client.WithWatch, string, error) {
+	cfg, namespace, err := f.config()
+	if err != nil {
+		return nil, "", err
+	}
 	scheme, err := controllers.NewScheme()
 	if err != nil {
 		return nil, "", err

@@ -14,9 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
@@ -28,6 +26,7 @@ type frozen struct {
 	Name      string    `json:"name"`
 	Stores    []string  `json:"stores,omitempty"`
 	Until     time.Time `json:"until"`
+	Freeze    string    `json:"freeze"` // the id that all namespaces of one freeze share
 	Held      bool      `json:"held"`
 	Released  bool      `json:"released,omitempty"`
 	Reason    string    `json:"reason,omitempty"`
@@ -53,10 +52,15 @@ they have in hand, and park whoever comes to write. The locks end at the time th
 you give, whether anybody is there to thaw or not.
 
 One store by its name, some by their labels (-l), or all of every namespace (-A: one
-StoreMaintenance for each, under a label of their own).
+StoreMaintenance for each, under a label that salvor thaw --freeze takes). If one
+namespace refuses, nothing is frozen anywhere.
 
-Exit codes: 0 every store is held; 1 they are not, and the message says which pod
-is waited for; 2 it could not be asked for.`,
+While it waits it says on stderr which pods it waits for, and it waits no longer than
+the writers may take to drain, or than --wait, for all namespaces together.
+
+Exit codes: 0 every store is held (or, with --dry-run=server, would be asked for);
+1 they are not, and the message says which pod is waited for; 2 it could not be asked
+for.`,
 		Example: `  kubectl salvor freeze ledger --reason 'database restart' --for 30m
   kubectl salvor freeze -l team=payments --reason 'node pool upgrade' --for 2h --drain-timeout 10m
   kubectl salvor freeze -A --reason 'storage migration' --for 1h --dry-run=server`,
@@ -103,22 +107,23 @@ func (f *freezeFlags) run(cmd *cobra.Command, args []string) error {
 	if f.dryRun == "server" {
 		opts = append(opts, client.DryRunAll)
 	}
-	for _, m := range want {
+	for i, m := range want {
 		if err := c.Create(ctx, m, opts...); err != nil {
-			return fmt.Errorf("freeze namespace %s: %w", m.Namespace, err)
+			return errors.Join(fmt.Errorf("freeze namespace %s: %w", m.Namespace, err), f.undo(ctx, c, want[:i]))
 		}
 		fmt.Fprintf(cmd.ErrOrStderr(), "StoreMaintenance %s/%s%s, until %s\n", m.Namespace, m.Name, dry(f.dryRun), m.Spec.Until.UTC().Format(time.RFC3339))
 	}
 	results := make([]frozen, len(want))
+	deadline := time.Now().Add(f.patience())
 	for i, m := range want {
 		results[i] = frozenOf(m)
 		if f.dryRun == "none" && f.wait >= 0 {
-			if results[i], err = awaitHeld(cmd, c, m, f.patience()); err != nil {
+			if results[i], err = awaitHeld(cmd, c, m, time.Until(deadline)); err != nil {
 				return err
 			}
 		}
 	}
-	if err := (&rootFlags{output: f.output}).print(cmd.OutOrStdout(), results, func(w io.Writer) { tellFrozen(w, results) }); err != nil {
+	if err := (&rootFlags{output: f.output}).print(cmd.OutOrStdout(), results, func(w io.Writer) { tellFrozen(w, results, f.dryRun == "none") }); err != nil {
 		return err
 	}
 	if f.dryRun != "none" || f.wait < 0 {
@@ -126,10 +131,23 @@ func (f *freezeFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	for _, r := range results {
 		if !r.Held {
-			return bad("%s/%s is not held: %s; to give up: kubectl salvor thaw -n %s %s", r.Namespace, r.Name, r.Message, r.Namespace, r.Name)
+			return bad("%s/%s is not held: %s; to give up: kubectl salvor thaw --freeze %s", r.Namespace, r.Name, r.Message, r.Freeze)
 		}
 	}
 	return nil
+}
+
+// undo takes back what was made before one namespace refused.
+func (f *freezeFlags) undo(ctx context.Context, c client.Client, made []*v1alpha1.StoreMaintenance) (failed error) {
+	if f.dryRun != "none" {
+		return nil
+	}
+	for _, m := range made {
+		if err := c.Delete(ctx, m, client.Preconditions{UID: &m.UID}); client.IgnoreNotFound(err) != nil {
+			failed = errors.Join(failed, fmt.Errorf("StoreMaintenance %s/%s is still there: %w", m.Namespace, m.Name, err))
+		}
+	}
+	return failed
 }
 
 // patience is how long to wait for the stores to be held.
@@ -171,7 +189,7 @@ func (f *freezeFlags) maintenances(ctx context.Context, c client.Client, namespa
 			return nil, fmt.Errorf("-l %s: %w", f.selector, err)
 		}
 		m.Spec.Selector = sel
-		return []*v1alpha1.StoreMaintenance{m}, nil
+		return []*v1alpha1.StoreMaintenance{m}, f.matches(ctx, c, namespace, sel)
 	}
 	var l v1alpha1.WALStoreList
 	if err := c.List(ctx, &l); err != nil {
@@ -191,68 +209,20 @@ func (f *freezeFlags) maintenances(ctx context.Context, c client.Client, namespa
 	return out, nil
 }
 
-// awaitHeld watches a StoreMaintenance until it is held or over, telling what it waits for.
-func awaitHeld(cmd *cobra.Command, c client.WithWatch, m *v1alpha1.StoreMaintenance, within time.Duration) (frozen, error) {
-	w, err := c.Watch(cmd.Context(), &v1alpha1.StoreMaintenanceList{}, client.InNamespace(m.Namespace),
-		client.MatchingLabelsSelector{Selector: labels.SelectorFromSet(m.Labels)})
+// matches refuses a selector that would wait for stores until the freeze is over.
+func (f *freezeFlags) matches(ctx context.Context, c client.Client, namespace string, by *metav1.LabelSelector) error {
+	sel, err := metav1.LabelSelectorAsSelector(by)
 	if err != nil {
-		return frozen{}, err
+		return fmt.Errorf("-l %s: %w", f.selector, err)
 	}
-	defer w.Stop()
-	over := time.NewTimer(within)
-	defer over.Stop()
-	now, last := frozenOf(m), ""
-	for {
-		select {
-		case e, ok := <-w.ResultChan():
-			if !ok {
-				return now, errors.New("the API server ended the watch")
-			}
-			seen, ok := e.Object.(*v1alpha1.StoreMaintenance)
-			if !ok || seen.UID != m.UID {
-				continue
-			}
-			now = frozenOf(seen)
-			stalled := apimeta.FindStatusCondition(seen.Status.Conditions, v1alpha1.ConditionStalled)
-			if now.Held || now.Released || stalled != nil && stalled.Status == metav1.ConditionTrue {
-				return now, nil
-			}
-			if now.Message != last && now.Message != "" {
-				last = now.Message
-				fmt.Fprintln(cmd.ErrOrStderr(), last)
-			}
-		case <-over.C:
-			return now, nil
-		case <-cmd.Context().Done():
-			return now, cmd.Context().Err()
-		}
+	var l v1alpha1.WALStoreList
+	if err := c.List(ctx, &l, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: sel}); err != nil {
+		return err
 	}
-}
-
-func frozenOf(m *v1alpha1.StoreMaintenance) frozen {
-	f := frozen{Namespace: m.Namespace, Name: m.Name, Until: m.Spec.Until.UTC()}
-	for _, s := range m.Status.Stores {
-		f.Stores = append(f.Stores, s.Name)
+	if len(l.Items) == 0 {
+		return fmt.Errorf("-l %s: no WALStore of namespace %s has these labels", f.selector, namespace)
 	}
-	for _, t := range []string{v1alpha1.ConditionHeld, v1alpha1.ConditionReleased} {
-		c := apimeta.FindStatusCondition(m.Status.Conditions, t)
-		if c == nil {
-			continue
-		}
-		is := c.Status == metav1.ConditionTrue
-		if t == v1alpha1.ConditionHeld {
-			f.Held, f.Reason, f.Message = is, c.Reason, c.Message
-		} else if is {
-			f.Released, f.Reason, f.Message = true, c.Reason, c.Message
-		}
-	}
-	return f
-}
-
-func tellFrozen(w io.Writer, all []frozen) {
-	for _, f := range all {
-		fmt.Fprintf(w, "%s/%s  held=%t  until %s  %s\n", f.Namespace, f.Name, f.Held, f.Until.Format(time.RFC3339), strings.Join(f.Stores, ", "))
-	}
+	return nil
 }
 
 func b2i(b bool) int {

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
+	"github.com/salvor-io/salvor/controllers"
 )
 
 // exitFrozen: looked, and a store is held.
@@ -24,10 +25,13 @@ type lock struct {
 	Store     string    `json:"store"`
 	Mode      string    `json:"mode"`
 	Owner     string    `json:"owner"`
+	AskedBy   string    `json:"askedBy,omitempty"`
 	Reason    string    `json:"reason,omitempty"`
 	Since     time.Time `json:"since"`
 	Until     time.Time `json:"until"`
 	Version   int64     `json:"version"`
+	// Over: its time is over; whoever publishes next ends it.
+	Over bool `json:"over,omitempty"`
 }
 
 func newLocksCommand() *cobra.Command {
@@ -57,11 +61,17 @@ Exit codes: 0 no store is held; 11 some are; 2 it could not be looked at.`,
 			if err := c.List(cmd.Context(), &l, opts...); err != nil {
 				return err
 			}
-			found := []lock{}
+			var maintenances v1alpha1.StoreMaintenanceList
+			if err := c.List(cmd.Context(), &maintenances, opts...); err != nil {
+				return err
+			}
+			found, now := []lock{}, time.Now()
 			for i := range l.Items {
-				if s := l.Items[i].Status.Lock; s != nil {
+				ws := &l.Items[i]
+				if s := ws.Status.Lock; s != nil {
 					found = append(found, lock{
-						l.Items[i].Namespace, l.Items[i].Name, s.Mode, s.Owner, s.Reason, s.Since.UTC(), s.Until.UTC(), s.Version,
+						Namespace: ws.Namespace, Store: ws.Name, Mode: s.Mode, Owner: s.Owner, AskedBy: askedBy(maintenances.Items, ws.Namespace, s.Owner),
+						Reason: s.Reason, Since: s.Since.UTC(), Until: s.Until.UTC(), Version: s.Version, Over: !now.Before(s.Until.Time),
 					})
 				}
 			}
@@ -80,15 +90,29 @@ Exit codes: 0 no store is held; 11 some are; 2 it could not be looked at.`,
 	return cmd
 }
 
+// askedBy is who asked for the StoreMaintenance that owns a lock; empty when it is gone.
+func askedBy(all []v1alpha1.StoreMaintenance, namespace, owner string) string {
+	for i := range all {
+		if m := &all[i]; m.Namespace == namespace && controllers.MaintenanceOwner(m) == owner {
+			return m.Annotations[v1alpha1.AnnotationAskedBy]
+		}
+	}
+	return ""
+}
+
 func tellLocks(w io.Writer, all []lock) {
 	if len(all) == 0 {
 		fmt.Fprintln(w, "no store is held")
 		return
 	}
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "NAMESPACE\tSTORE\tMODE\tUNTIL\tOWNER\tREASON")
+	fmt.Fprintln(t, "NAMESPACE\tSTORE\tMODE\tUNTIL\tASKED BY\tOWNER\tREASON")
 	for _, l := range all {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Namespace, l.Store, l.Mode, l.Until.Format(time.RFC3339), l.Owner, l.Reason)
+		until := l.Until.Format(time.RFC3339)
+		if l.Over {
+			until += " (over)"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Namespace, l.Store, l.Mode, until, orDash(l.AskedBy), l.Owner, l.Reason)
 	}
 	_ = t.Flush() // the writer's own errors come again at the next write
 }

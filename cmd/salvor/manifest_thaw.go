@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,7 +21,11 @@ func newManifestThawCommand(f *rootFlags) *cobra.Command {
 		Long: `Publishes the release of the write lock with your own credentials. Name the owner
 that 'salvor manifest show' tells: a lock that somebody else has taken meanwhile
 is not touched. A lock whose time is over needs no thaw: whoever publishes next
-ends it.`,
+ends it. No cluster is asked: it works when the namespace, and everything in it, is
+gone.
+
+Exit codes: 0 released; 1 lost: it was not held (any more), and the message says what
+became of it; 2 it could not be looked at.`,
 		Example: `  salvor manifest thaw --root s3://stores/orders --owner 6f0f2d0c-93a8-4f62-a2ab-0f51f1d8a1c2`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -30,6 +35,10 @@ ends it.`,
 			}
 			by := manifest.Publisher{Role: manifest.RoleOperator, Process: manifest.ProcessID(newID())}
 			pub, err := m.Release(cmd.Context(), by, owner)
+			var notHeld *manifest.NotHeldError
+			if errors.As(err, &notHeld) {
+				return bad("lost, and nothing was released: %v", err)
+			}
 			if err != nil {
 				return err
 			}

@@ -29,7 +29,10 @@ exactly once, and records it in a signed trail.`,
 		newOperatorCommand(),
 		newPlanCommand(),
 		newRecoverCommand(),
+		newResumeCommand(),
+		newStatusCommand(),
 		newStoreCommand(),
+		newSuspendCommand(),
 		newThawCommand(),
 	)
 	return cmd

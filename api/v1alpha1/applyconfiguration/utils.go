@@ -107,6 +107,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.StoreMaintenanceSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("StoreMaintenanceStatus"):
 		return &apiv1alpha1.StoreMaintenanceStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Suspension"):
+		return &apiv1alpha1.SuspensionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TableStatus"):
 		return &apiv1alpha1.TableStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TimingStatus"):

@@ -839,6 +839,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: summary
       type:
         scalar: string
+- name: com.github.salvor-io.salvor.api.v1alpha1.Suspension
+  map:
+    fields:
+    - name: by
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: until
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.salvor-io.salvor.api.v1alpha1.TableStatus
   map:
     fields:
@@ -907,7 +919,7 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.Root
     - name: suspend
       type:
-        scalar: boolean
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.Suspension
     - name: windows
       type:
         list:

@@ -31,10 +31,10 @@ type WALStoreSpecApplyConfiguration struct {
 	// the pods of a managed store. What was approved does not wait, nor does going
 	// forward. No windows: at any time.
 	Windows []WindowApplyConfiguration `json:"windows,omitempty"`
-	// Suspend stops the operator from acting on this store: nothing is recovered,
-	// fenced or published, and the pods are left as they are. What it sees still
-	// shows in the status.
-	Suspend *bool `json:"suspend,omitempty"`
+	// Suspend stops the operator from acting on this store until a time: nothing is
+	// recovered, fenced or published, and the pods are left as they are. What it sees
+	// still shows in the status. Deleting the WALStore waits for no suspension.
+	Suspend *SuspensionApplyConfiguration `json:"suspend,omitempty"`
 }
 
 // WALStoreSpecApplyConfiguration constructs a declarative configuration of the WALStoreSpec type for use with
@@ -115,7 +115,7 @@ func (b *WALStoreSpecApplyConfiguration) WithWindows(values ...*WindowApplyConfi
 // WithSuspend sets the Suspend field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Suspend field is set to the value of the last call.
-func (b *WALStoreSpecApplyConfiguration) WithSuspend(value bool) *WALStoreSpecApplyConfiguration {
-	b.Suspend = &value
+func (b *WALStoreSpecApplyConfiguration) WithSuspend(value *SuspensionApplyConfiguration) *WALStoreSpecApplyConfiguration {
+	b.Suspend = value
 	return b
 }
