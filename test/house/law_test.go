@@ -50,6 +50,7 @@ var law = []rule{
 	{"recovery", []string{"manifest", "audit", "objstore!", "objstore/envelope", failpoints}, "recovery decides over values; who asked and where it runs is no input"},
 	{"detect", []string{"manifest"}, "facts in, verdicts out: it reads no bucket and no cluster"},
 	{"maintenance", []string{"manifest"}, "facts in, verdicts out: it reads no bucket and no cluster"},
+	{"maintenance/freeze", []string{"maintenance!", "manifest"}, "what was decided is published: it knows the manifest, and neither the resource nor the cluster"},
 	{"maintenance/window", nil, "a time goes in, whether it is a good one comes out"},
 	{"recovery/commitlog", []string{"recovery!", "manifest", "objstore!", "objstore/envelope"}, "a table format knows what recovery asks of one, and is known by nobody below"},
 	{"rebuild", []string{"manifest", "audit", "objstore!", "objstore/envelope", failpoints}, "a rebuild is one more writer, and knows no cluster"},
