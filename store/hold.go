@@ -25,7 +25,7 @@ func (s *Store) heed(l *manifest.Lock) {
 	same := s.lock == l || s.lock != nil && l != nil && *s.lock == *l
 	s.lock = l
 	if !same {
-		s.gate.held(frozen(l, s.opt.Now()))
+		s.gate.held(s.told())
 	}
 	s.mu.Unlock()
 	if !same {
