@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -39,6 +41,10 @@ type storePod struct {
 	process   manifest.ProcessID
 	poison    string
 	waiting   string
+	durable   uint64 // the log's newest position
+	published uint64 // that the root covers
+	order     string // that it heeds
+	drains    bool   // because of it
 	phantom   string // an operation that the status names although it is finished
 	mute      bool   // the status does not name yet what is open
 	refreshes int
@@ -64,6 +70,10 @@ func (w *world) podAt(ip, store string, n int) *storePod {
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: p.name, Labels: map[string]string{v1alpha1.LabelStore: store}},
 		Spec:       podSpec(),
 	}
+	pod.Spec.NodeName = w.node
+	if w.revision != "" {
+		pod.Labels[appsv1.ControllerRevisionHashLabelKey] = w.revision
+	}
 	w.create(pod)
 	p.begin()
 	p.status(running)
@@ -82,7 +92,7 @@ func (p *storePod) begin() {
 	p.mu.Lock()
 	p.bucket = fault.Wrap(w.disk)
 	p.process = manifest.ProcessID(w.newID())
-	p.poison, p.waiting = "", ""
+	p.poison, p.waiting, p.order, p.drains = "", "", "", false
 	bucket, process := p.bucket, p.process
 	p.mu.Unlock()
 	m, err := manifest.Open(w.ctx, bucket, manifest.Options{NewID: w.newID, Resolve: time.Second})
@@ -160,6 +170,10 @@ func (p *storePod) Status() control.Status {
 	if p.poison != "" {
 		st.State = control.Poisoned
 	}
+	st.Durable, st.Next, st.Published, st.Order = p.durable, p.durable+1, p.published, p.order
+	if p.drains {
+		st.State = control.Draining
+	}
 	for _, op := range p.writer.Open() {
 		if p.mute {
 			break
@@ -185,6 +199,24 @@ func (p *storePod) Refresh() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refreshes++
+	if p.order == "" {
+		return
+	}
+	if _, err := manifest.ReadOrder(p.w.ctx, p.w.disk, manifest.WriterID(p.name), p.order); errors.Is(err, objstore.ErrNotFound) {
+		p.order, p.drains = "", false
+		go p.signal.Notify()
+	}
+}
+
+// LookFor implements control.Orders: it heeds what the root says is for it.
+func (p *storePod) LookFor(id string) {
+	o, err := manifest.ReadOrder(p.w.ctx, p.w.disk, manifest.WriterID(p.name), id)
+	p.mu.Lock()
+	if err == nil && o.Process == p.process {
+		p.order, p.drains = id, o.Mode == manifest.Drain
+	}
+	p.mu.Unlock()
+	p.signal.Notify()
 }
 
 // streams is how many connections are open to the control port.

@@ -41,6 +41,7 @@ func (r *WALStoreReconciler) status(ctx context.Context, ws *v1alpha1.WALStore, 
 	var changes time.Time
 	st.Window, changes, v.windows = windowStatus(ws, r.opt.Now())
 	v.workload = load.available(sum, root != nil)
+	v.change, v.budgets, v.managed = load.change, load.budgets, ws.Spec.Managed != nil
 	v.heard, v.poisoned, v.isolation = sum.heard, sum.poisoned, sum.isolation
 	st.Writers = &v1alpha1.WritersStatus{
 		Expected: load.expected, Registered: int32(sum.registered), Streaming: int32(sum.streaming),
@@ -61,6 +62,9 @@ func (r *WALStoreReconciler) status(ctx context.Context, ws *v1alpha1.WALStore, 
 	r.meters.ready.WithLabelValues(ws.Namespace, ws.Name).Set(gauge(holds(st.Conditions, v1alpha1.ConditionReady)))
 	r.meters.pending.WithLabelValues(ws.Namespace, ws.Name).Set(float64(v.pending))
 	after, err := r.write(ctx, ws, st, m)
+	if d := load.change.look(); d > 0 && (after == 0 || d < after) {
+		after = d
+	}
 	if d := changes.Sub(r.opt.Now()); !changes.IsZero() && (after == 0 || d < after) {
 		after = max(d, time.Second)
 	}
