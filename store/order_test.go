@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -172,14 +173,14 @@ func TestTheLastCheckpointIsTriedAgain(t *testing.T) {
 	w := newWorld(t)
 	p := w.start()
 	p.must(put("t", "k", "1"))
-	calls := 0
-	p.bucket.When("the first three puts", func(c fault.Call) bool {
-		if c.Verb == fault.PutIfAbsent {
-			calls++
-		}
-		return c.Verb == fault.PutIfAbsent && calls <= 3
-	}).Fail(errors.New("503"))
-	if err := p.Shutdown(context.Background()); err != nil {
+	var away atomic.Bool
+	away.Store(true)
+	p.bucket.When("everything while the object store is away", func(fault.Call) bool { return away.Load() }).Fail(errors.New("503"))
+	down := make(chan error, 1)
+	go func() { down <- p.Shutdown(context.Background()) }()
+	p.await("the last checkpoint waits", func(st control.Status) bool { return strings.Contains(st.Waiting, "503") })
+	away.Store(false)
+	if err := <-down; err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(<-p.ended, p.Left()); err != nil {
