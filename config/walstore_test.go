@@ -194,7 +194,7 @@ func TestWhatIsNotBuiltIsNoField(t *testing.T) {
 	s := server(t)
 	a := parse(t, adopted)
 	for _, path := range []string{
-		"spec.recovery.policy", "spec.windows", "spec.hooks", "spec.workload.selector",
+		"spec.recovery.policy", "spec.hooks", "spec.workload.selector",
 		"spec.root.credentials.serviceAccountName", "spec.audit.archive",
 		// Credentials are of the WALStore's own namespace: there is no way to say another.
 		"spec.root.credentials.secretRef.namespace", "spec.root.credentials.serviceAccount.namespace",

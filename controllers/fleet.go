@@ -73,7 +73,7 @@ func (s *Streams) Words(root *Root) map[manifest.WriterID]*control.Status {
 
 // fleet is what is decided over: the StatefulSet as it is, and its pods.
 func (r *WALStoreReconciler) fleet(ws *v1alpha1.WALStore, root *Root, set *appsv1.StatefulSet, members map[string]member) rollout.World {
-	view := root.Manifest.View()
+	view, words := root.Manifest.View(), r.streams.Words(root)
 	window, _, bad := windowStatus(ws, r.opt.Now())
 	w := rollout.World{
 		Want: int(ws.Spec.Managed.Replicas), Have: int(replicas(set)), Partition: int(partition(set)),
@@ -82,7 +82,7 @@ func (r *WALStoreReconciler) fleet(ws *v1alpha1.WALStore, root *Root, set *appsv
 	}
 	for id, epoch := range view.Writers {
 		if n, ok := ordinal(ws.Name, string(id)); ok {
-			w.Pods[n] = rollout.Pod{Epoch: epoch, Pending: len(r.ledger.of(root.UID, id))}
+			w.Pods[n] = rollout.Pod{Epoch: epoch, Pending: pendingOf(r.ledger.of(root.UID, id), words[id])}
 		}
 	}
 	for name, m := range members {
@@ -107,16 +107,29 @@ func (m member) facts(p rollout.Pod, set *appsv1.StatefulSet, r *WALStoreReconci
 	if st := m.status; st != nil {
 		p.Reports, p.Says = true, st.Waiting
 		p.Drained = drained(st)
-		p.Pending = max(p.Pending, len(st.Open)+len(st.Abandoned))
 	}
 	return p
+}
+
+// pendingOf counts the operations of a writer that wait for recovery: what a live
+// process works on does not.
+func pendingOf(known []pending, st *control.Status) (n int) {
+	for _, p := range known {
+		if st == nil || !contains(st.Open, string(p.operation)) {
+			n++
+		}
+	}
+	if st != nil {
+		n = max(n, len(st.Abandoned))
+	}
+	return n
 }
 
 // drained reports whether a process that was asked to has nothing left that only it
 // has: it takes no writes, has none under way, and the root covers its log. One that
 // a write lock holds may go on when the lock ends: its word does not count.
 func drained(st *control.Status) bool {
-	return st.State == control.Draining && st.Lock == "" && st.Order != "" && st.InFlight == 0 && st.Next <= st.Durable+1 && st.Published >= st.Durable
+	return st.State == control.Draining && st.Lock == "" && st.Order != "" && st.InFlight == 0 && len(st.Open) == 0 && st.Next <= st.Durable+1 && st.Published >= st.Durable
 }
 
 // ordinal is the number of a pod of a StatefulSet.

@@ -85,15 +85,16 @@ func TestAShrinkingStoreDrainsFirst(t *testing.T) {
 	contract.Row(t, 165)
 	w := newWorld(t)
 	pods := w.managedPods("ledger", 3)
-	pods[2].say(func() { pods[2].durable, pods[2].published, pods[2].waiting = 10, 7, "the checkpoint waits: 503" })
+	pods[2].say(func() { pods[2].durable, pods[2].published = 10, 7 })
 	w.asks("ledger", func(m *v1alpha1.ManagedStore) { m.Replicas = 2 })
 	pods[2].drainsSoon()
 	w.becomes("ledger", v1alpha1.ConditionChanging, "True PodDraining")
 	throughout(t, never, "the pod to stay", func() bool { return w.replicasAre(3) })
-	c, _ := find(w.get("ledger").Status.Conditions, v1alpha1.ConditionChanging)
-	if !strings.Contains(c.Message, "pod ledger-2: ") || !strings.Contains(c.Message, "the checkpoint waits: 503") {
-		t.Errorf("it says %q", c.Message)
-	}
+	pods[2].say(func() { pods[2].waiting = "the checkpoint waits: 503" })
+	eventually(t, "it to say what the pod waits for", func() bool {
+		c, _ := find(w.get("ledger").Status.Conditions, v1alpha1.ConditionChanging)
+		return strings.Contains(c.Message, "pod ledger-2: ") && strings.Contains(c.Message, "the checkpoint waits: 503")
+	})
 	if _, is := pods[1].heeds(); is || w.condition("ledger", v1alpha1.ConditionReconciling) != "True Progressing" {
 		t.Error("two pods drain, or nothing goes on")
 	}
@@ -410,6 +411,26 @@ func TestOurBudgetLetsOnePodGo(t *testing.T) {
 	}
 }
 
+func TestPendingOf(t *testing.T) {
+	contract.Row(t, 165)
+	known := []pending{{operation: "A"}, {operation: "B"}}
+	for name, c := range map[string]struct {
+		known []pending
+		st    *control.Status
+		want  int
+	}{
+		"nothing":                         {nil, nil, 0},
+		"it does not report":              {known, nil, 2},
+		"it works on one of them":         {known, &control.Status{Open: []string{"B"}}, 1},
+		"it works on one that is not due": {nil, &control.Status{Open: []string{"C"}}, 0},
+		"it cannot finish one":            {nil, &control.Status{Abandoned: []string{"C"}}, 1},
+	} {
+		if got := pendingOf(c.known, c.st); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}
+
 func TestDrained(t *testing.T) {
 	contract.Row(t, 165)
 	is := control.Status{State: control.Draining, Order: "O", Durable: 9, Next: 10, Published: 9}
@@ -429,6 +450,7 @@ func TestDrained(t *testing.T) {
 		"nobody asked":                  {but(func(s *control.Status) { s.Order = "" }), false},
 		"a write lock holds it":         {but(func(s *control.Status) { s.Lock = "M" }), false},
 		"a transaction is under way":    {but(func(s *control.Status) { s.InFlight = 1 }), false},
+		"a checkpoint is under way":     {but(func(s *control.Status) { s.Open = []string{"op"} }), false},
 		"a record is not durable":       {but(func(s *control.Status) { s.Next = 11 }), false},
 		"something is in the log alone": {but(func(s *control.Status) { s.Published = 8 }), false},
 	} {

@@ -64,7 +64,7 @@ func (r *WALStoreReconciler) managed(ctx context.Context, ws *v1alpha1.WALStore,
 		return w, err
 	}
 	w.change = r.plan(ctx, ws, root, &have, members, m)
-	r.leaving(ctx, root, m, members, &w.change)
+	r.leaving(ctx, ws, root, m, members, &w.change)
 	s := shapeOf(&have, w.expected, template, w.change.next)
 	w.expected = s.replicas
 	print, err := printOf(storeObjects(ws, image, s, root.ca, ""))

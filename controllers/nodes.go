@@ -55,9 +55,9 @@ func leavingNode(n *corev1.Node) string {
 // leaving asks the pods whose nodes are about to go to have little unpublished, so that
 // their end takes a moment; they go on taking writes. Those whose nodes stay after all
 // are let be.
-func (r *WALStoreReconciler) leaving(ctx context.Context, root *Root, m *memory, members map[string]member, c *change) {
+func (r *WALStoreReconciler) leaving(ctx context.Context, ws *v1alpha1.WALStore, root *Root, m *memory, members map[string]member, c *change) {
 	c.blind = !r.opt.Nodes
-	if c.blind {
+	if c.blind || ws.Spec.Suspend {
 		return
 	}
 	for name, to := range members {

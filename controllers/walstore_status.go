@@ -130,11 +130,11 @@ func (r *WALStoreReconciler) write(ctx context.Context, ws *v1alpha1.WALStore, s
 	now := r.opt.Now()
 	news := !sameWords(ws.Status.Conditions, st.Conditions) || ws.Status.ObservedGeneration != st.ObservedGeneration
 	if !news {
-		if sameNumbers(&ws.Status, st) {
+		if sameNumbers(&ws.Status, st) && sameProgress(ws.Status.Conditions, st.Conditions) {
 			return 0, nil
 		}
 		every := r.opt.StatusEvery
-		if onlyManifest(&ws.Status, st) {
+		if onlyManifest(&ws.Status, st) && sameProgress(ws.Status.Conditions, st.Conditions) {
 			every = manifestEvery
 		}
 		if left := m.written.Add(every).Sub(now); left > 0 {
@@ -162,6 +162,18 @@ func sameNumbers(a, b *v1alpha1.WALStoreStatus) bool {
 	x, y := a.DeepCopy(), b.DeepCopy()
 	x.Conditions, y.Conditions = nil, nil
 	return equality.Semantic.DeepEqual(x, y)
+}
+
+// sameProgress compares the messages that say who is waited for.
+func sameProgress(a, b []metav1.Condition) bool {
+	for _, t := range []string{v1alpha1.ConditionChanging, v1alpha1.ConditionDrainable} {
+		x, _ := find(a, t)
+		y, _ := find(b, t)
+		if x.Message != y.Message {
+			return false
+		}
+	}
+	return true
 }
 
 // onlyManifest: nothing but the manifest's version moved.

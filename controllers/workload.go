@@ -49,7 +49,7 @@ func (r *WALStoreReconciler) adopted(ctx context.Context, ws *v1alpha1.WALStore,
 	}
 	members, err := r.members(ctx, ws, root)
 	if err == nil {
-		r.leaving(ctx, root, m, members, &w.change)
+		r.leaving(ctx, ws, root, m, members, &w.change)
 	}
 	return w, err
 }

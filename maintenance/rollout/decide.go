@@ -203,7 +203,7 @@ func (w World) update() Next {
 			continue
 		}
 		if other.Updated && other.Exists && !other.Ready && other.Age > comesUp {
-			return wait(i, WhyStopped, "it is of the new template and has not come up for %s%s", other.Age.Round(time.Second), says(other))
+			return wait(i, WhyStopped, "it is of the new template and has not come up for %s%s", other.Age.Truncate(time.Minute), says(other))
 		}
 		return wait(i, WhyNotReady, "it is not ready, does not report or has operations that pend; pod %d waits to be replaced%s", n, says(other))
 	}
