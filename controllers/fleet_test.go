@@ -168,9 +168,8 @@ func TestAnotherImageGoesPodByPod(t *testing.T) {
 	pods[1].hangUp()
 	pods[1].delete()
 	w.revision = "b"
-	next := w.pod("ledger", 1)
+	next := w.podDown(w.address(), "ledger", 1)
 	next.status(terminated) // it crashes at first
-	next.hangUp()
 	w.becomes("ledger", v1alpha1.ConditionChanging, "True PodNotReady")
 	if _, is := pods[0].heeds(); is {
 		t.Fatal("the next pod drains while one is not ready")

@@ -58,12 +58,26 @@ type storePod struct {
 // pod makes a running pod of a store, whose process has registered and serves.
 func (w *world) pod(store string, n int) *storePod {
 	w.t.Helper()
+	return w.podAt(w.address(), store, n)
+}
+
+// address is one that no pod has yet.
+func (w *world) address() string {
 	w.pods++
-	return w.podAt(fmt.Sprintf("127.%d.%d.%d", 10+w.number/200, w.number%200, w.pods), store, n)
+	return fmt.Sprintf("127.%d.%d.%d", 10+w.number/200, w.number%200, w.pods)
 }
 
 // podAt makes one whose address is ip.
 func (w *world) podAt(ip, store string, n int) *storePod {
+	w.t.Helper()
+	p := w.podDown(ip, store, n)
+	p.begin()
+	p.status(running)
+	return p
+}
+
+// podDown makes a pod in which nothing runs yet; restart changes that.
+func (w *world) podDown(ip, store string, n int) *storePod {
 	w.t.Helper()
 	p := &storePod{w: w, name: fmt.Sprintf("%s-%d", store, n), ip: ip}
 	pod := &corev1.Pod{
@@ -75,8 +89,6 @@ func (w *world) podAt(ip, store string, n int) *storePod {
 		pod.Labels[appsv1.ControllerRevisionHashLabelKey] = w.revision
 	}
 	w.create(pod)
-	p.begin()
-	p.status(running)
 	w.t.Cleanup(p.hangUp)
 	return p
 }
