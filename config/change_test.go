@@ -64,14 +64,14 @@ func TestManagedStoreChanges(t *testing.T) {
 	s := server(t)
 	o := s.stored(t, managed)
 	const (
-		shrink  = "replicas may not shrink"
 		storage = "storage is immutable"
 		who     = "who runs the pods is decided once"
 	)
-	refuses(t, s.update(t, o, "spec.managed.replicas", int64(2)), shrink)
 	accepts(t, s.update(t, o, "spec.managed.replicas", int64(5)))
-	refuses(t, s.update(t, o, "spec.managed.replicas", int64(3)), shrink)
-	refuses(t, s.update(t, o, "spec.managed.replicas", nil), shrink) // the default is fewer
+	accepts(t, s.update(t, o, "spec.managed.replicas", int64(1))) // pods that leave are drained first
+	refuses(t, s.update(t, o, "spec.managed.replicas", int64(0)), "should be greater than or equal to 1")
+	refuses(t, s.update(t, o, "spec.managed.drainTimeout", "0s"), "drainTimeout must be between 1s and 1h")
+	accepts(t, s.update(t, o, "spec.managed.drainTimeout", "2m"))
 	refuses(t, s.update(t, o, "spec.managed.storage.size", "2Gi"), storage)
 	refuses(t, s.update(t, o, "spec.managed.storage.storageClassName", "fast"), storage)
 	accepts(t, s.update(t, o, "spec.managed.image", "example.net/store:2"))

@@ -104,7 +104,7 @@ func TestAggregation(t *testing.T) {
 	const prefix = "rbac.authorization.k8s.io/aggregate-to-"
 	for role, want := range map[string][]string{
 		"salvor-viewer": {"admin", "edit", "view"}, "salvor-editor": {"admin", "edit"},
-		"salvor-maintainer": {"admin"}, "salvor-approver": nil, "salvor-operator": nil, "salvor-token-requester": nil, "salvor-hook-runner": nil, "salvor-metrics-auth": nil, "salvor-metrics-reader": nil,
+		"salvor-maintainer": {"admin"}, "salvor-approver": nil, "salvor-operator": nil, "salvor-token-requester": nil, "salvor-hook-runner": nil, "salvor-node-watcher": nil, "salvor-metrics-auth": nil, "salvor-metrics-reader": nil,
 	} {
 		var got []string
 		for label, value := range find(t, all, "ClusterRole", role).unstructured().GetLabels() {
@@ -139,6 +139,8 @@ func TestOperatorHasLeastPrivilege(t *testing.T) {
 		"list storemaintenances": true, "create storemaintenances": false, "delete storemaintenances": false, "update storemaintenances --subresource=status": true,
 		"create leases.coordination.k8s.io": false, "create events.events.k8s.io": true,
 		"create serviceaccounts --subresource=token": false,
+		"create poddisruptionbudgets.policy":         true, "list poddisruptionbudgets.policy": true, "delete poddisruptionbudgets.policy": false,
+		"create pods --subresource=eviction": false, "watch nodes": true, "patch nodes": false, "get nodes --subresource=proxy": false,
 	} {
 		if got := s.can(t, operator, ns, question); got != want {
 			t.Errorf("the operator, %s in a tenant's namespace: %v, want %v", question, got, want)
@@ -208,6 +210,9 @@ func TestNamespacedOperatorReachesItsNamespacesOnly(t *testing.T) {
 				t.Errorf("%s in %s (home %s, tenant %s): %v, want %v", question, ns, home, tenant, got, want)
 			}
 		}
+	}
+	if s.can(t, operator, "", "list nodes") {
+		t.Error("a namespaced operator may see nodes")
 	}
 	if s.can(t, operator, "", "list walstores --all-namespaces") {
 		t.Error("a namespaced operator may list every namespace's stores")

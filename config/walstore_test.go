@@ -272,7 +272,7 @@ func TestWALStoreDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"audit":{"keySecretRef":{"name":"orders-audit"}},"control":{"port":8411},` +
-		`"managed":{"checkpointInterval":"10s","replicas":3,"storage":{"size":"1Gi"}},"recovery":{"mode":"Automatic","orphanAfter":"5m","rollBack":"OnApproval"},"retention":{"age":"24h","versions":1024},` +
+		`"managed":{"checkpointInterval":"10s","drainTimeout":"30s","replicas":3,"storage":{"size":"1Gi"}},"recovery":{"mode":"Automatic","orphanAfter":"5m","rollBack":"OnApproval"},"retention":{"age":"24h","versions":1024},` +
 		`"root":{"credentials":{"secretRef":{"name":"orders-root"}},"requestTimeout":"10s","requests":{"connectTimeout":"5s","maxBackoff":"5s","maxConnections":64,"readAttempts":3},"uri":"s3://stores/orders"}}`
 	if string(got) != want {
 		t.Errorf("defaults:\n got %s\nwant %s", got, want)

@@ -33,6 +33,9 @@ func kindOf(key string) (kind string, ok bool) {
 		return dir, number == nil
 	case "readers":
 		return "reader", manifest.OperationID(rest).Validate() == nil
+	case "orders":
+		writer, id, found := strings.Cut(rest, "/")
+		return "order", found && manifest.WriterID(writer).Validate() == nil && id != ""
 	case "recovery":
 		if op, ok := strings.CutSuffix(rest, ".confirmed"); ok {
 			return "confirmed", manifest.OperationID(op).Validate() == nil

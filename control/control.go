@@ -11,8 +11,8 @@ const (
 	// Starting: it does not serve yet; Waiting says what it waits for, if anything.
 	Starting State = "Starting"
 	Serving  State = "Serving"
-	// Draining: it takes no more writes, because it ends or because of a write lock;
-	// what is under way is finished.
+	// Draining: it takes no more writes, because it ends, or because of a write lock or
+	// an order; what is under way is finished.
 	Draining State = "Draining"
 	// Frozen: reads only, until the lock that holds the store ends.
 	Frozen   State = "Frozen"
@@ -47,6 +47,9 @@ type Status struct {
 	// Lock is the owner of the write lock that this process heeds: it is the one of
 	// the manifest version below. Nothing that writes has begun since.
 	Lock string `json:"lock,omitempty"`
+	// Order is the id of the order that this process heeds; with a State of Draining
+	// nothing that writes has begun since.
+	Order string `json:"order,omitempty"`
 	// Manifest is the newest manifest version that this process has seen.
 	Manifest uint64 `json:"manifest"`
 	// Open are the operations that this process has armed and works on; Abandoned

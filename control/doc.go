@@ -17,11 +17,13 @@
 //	   |  (nothing for two heartbeats)                      the node is gone, or the network
 //
 //	GET  /control/v1/status    one line, the same as in the stream
-//	POST /control/v1/refresh   "read the manifest now": 202, and no promise
+//	POST /control/v1/refresh   "read the manifest now": 202, and no promise;
+//	                           ?order=ID: and orders/WRITER/ID in the root
 //
 // # No authority
 //
-// Freeze, thaw and fence are publications in the manifest; who may publish rules.
+// Freeze, thaw and fence are publications in the manifest, and what is asked of one
+// process is an object in the root; who may write there rules.
 // Whoever forges one of these calls makes a pod look, or learns positions and
 // ids. That is why the three calls need no credentials, and why nothing may be
 // added here that changes a store.

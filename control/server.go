@@ -18,6 +18,9 @@ const (
 	RefreshPath = "/control/v1/refresh"
 )
 
+// maxOrder bounds the id of an order, in bytes.
+const maxOrder = 64
+
 // The bounds of the heartbeat that a reader may ask for.
 const (
 	minHeartbeat = 50 * time.Millisecond
@@ -35,6 +38,14 @@ type Source interface {
 	Changed() <-chan struct{}
 	// Refresh asks the process to read the manifest soon. Many calls are one.
 	Refresh()
+}
+
+// Orders is a Source that heeds orders: what an operator wants of this one process
+// stands in the root, under the id that a refresh names. The id is nothing but a
+// hint where to look.
+type Orders interface {
+	// LookFor asks the process to read the order of that id soon.
+	LookFor(order string)
 }
 
 // ServerOptions tunes a Server. Every zero value is good.
@@ -96,7 +107,12 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(s.source.Status()) // the reader is gone: nobody to tell
 }
 
-func (s *Server) refresh(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) refresh(w http.ResponseWriter, r *http.Request) {
+	if o, ok := s.source.(Orders); ok {
+		if id := r.URL.Query().Get("order"); id != "" && len(id) <= maxOrder {
+			o.LookFor(id)
+		}
+	}
 	s.source.Refresh()
 	w.WriteHeader(http.StatusAccepted)
 }

@@ -133,6 +133,12 @@ func Refresh(ctx context.Context, addr string, opt DialOptions) error {
 	return err
 }
 
+// RefreshOrder is Refresh, and names an order in the root that the process is to read.
+func RefreshOrder(ctx context.Context, addr, order string, opt DialOptions) error {
+	_, err := call(ctx, addr, "POST", RefreshPath+"?order="+url.QueryEscape(order), opt.withDefaults())
+	return err
+}
+
 // call makes one request and reads its whole body, within the deadline of opt.Timeout
 // that exchange has set.
 func call(ctx context.Context, addr, method, target string, opt DialOptions) ([]byte, error) {

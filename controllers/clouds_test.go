@@ -227,7 +227,7 @@ func TestPodsOnACloudReadTheMountedSecret(t *testing.T) {
 		if got != c.want {
 			t.Errorf("the pods' root is\n%s, want\n%s", got, c.want)
 		}
-		if v := storeSet(ws, "image", 1, c.ca).Spec.Template.Spec.Volumes; len(v) != 1 || *v[0].Secret.SecretName != "creds" {
+		if v := storeSet(ws, "image", shape{replicas: 1}, c.ca).Spec.Template.Spec.Volumes; len(v) != 1 || *v[0].Secret.SecretName != "creds" {
 			t.Errorf("volumes: %+v", v)
 		}
 		opensAsURL(t, got)

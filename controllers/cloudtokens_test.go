@@ -143,7 +143,7 @@ func TestPodsOnACloudExchangeTheMountedToken(t *testing.T) {
 			t.Errorf("the pods' root is\n%s, want\n%s", got, c.want)
 		}
 		opensAsURL(t, got)
-		pod := storeSet(ws, "image", 1, false).Spec.Template.Spec
+		pod := storeSet(ws, "image", shape{replicas: 1}, false).Spec.Template.Spec
 		if len(pod.Volumes) != 1 || *pod.Volumes[0].Projected.Sources[0].ServiceAccountToken.Audience != c.audience || *pod.ServiceAccountName != "orders" || *pod.AutomountServiceAccountToken {
 			t.Errorf("the pod is %+v", pod)
 		}

@@ -26,7 +26,7 @@
 //
 // # Who watches what
 //
-//	WALStore controller         WALStores (spec), StatefulSets owned or adopted; wake: streams, recoveries
+//	WALStore controller         WALStores (spec), StatefulSets owned or adopted, disruption budgets, nodes; wake: streams, recoveries
 //	StoreMaintenance controller StoreMaintenances (spec, deletion); wake: what pods say of a lock, stores whose lock nobody knows
 //	HookRun controller          HookRuns, pods of their stores, their StoreMaintenances; what it does it writes down first
 //	RecoverySidecar controller  RecoverySidecars (spec, creation); wake: streams, sweeps, the WALStore controller
@@ -44,9 +44,12 @@
 //	HookRun                     created by the StoreMaintenance controller; deleted by it and by the HookRun controller
 //	HookRun status              HookRun controller only, over the version that it read
 //	locks of maintenances       StoreMaintenance controller only, under the epoch of this operator
-//	StatefulSet, Service        WALStore controller, by server-side apply, for managed stores
+//	StatefulSet, Service,       WALStore controller, by server-side apply, for managed stores
+//	disruption budget
+//	orders, fences of writers   WALStore controller: what single pods are asked to do before they go (fleet_act.go),
+//	whose pods were removed     and what ends when they are gone
 //	identity and claim          opening.go, identity.go
-//	fences, outcomes, rows      recovery.Recoverer, called by the RecoverySidecar controller and nobody else
+//	other fences, outcomes, rows  recovery.Recoverer, called by the RecoverySidecar controller and nobody else
 //	litter, trimmed ids         recovery.Recoverer, called by the sweeper and the WALStore controller
 //
 // # Files
@@ -57,6 +60,8 @@
 //	pace.go                                   when it is looked at again
 //	walstore_controller.go walstore_status.go readiness.go conditions.go
 //	workload.go managed.go storeset.go storeroot.go   pods: adopted, or run by us
+//	fleet.go fleet_act.go changing.go         pods that are drained, replaced and removed; maintenance/rollout decides
+//	budgets.go nodes.go                       whether pods may go, and that they will
 //	streams.go dialling.go writers.go looking.go pods.go
 //	sweep.go naming.go ledger.go              what pends, and the resource for it
 //	recoverysidecar_controller.go report.go describe.go retire.go results.go

@@ -138,7 +138,10 @@ func (s *Streams) followManifest(w *watched) {
 
 // Refresh asks the live process of a writer to read the manifest: something that
 // concerns it was published.
-func (s *Streams) Refresh(root *Root, id manifest.WriterID) {
+func (s *Streams) Refresh(root *Root, id manifest.WriterID) { s.nudge(root, id, control.Refresh) }
+
+// nudge calls the live process of a writer.
+func (s *Streams) nudge(root *Root, id manifest.WriterID, call func(context.Context, string, control.DialOptions) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.watched[root.UID]
@@ -148,7 +151,7 @@ func (s *Streams) Refresh(root *Root, id manifest.WriterID) {
 	ctx, addr := s.ctx, w.writers[id].addr
 	go func() {
 		// It would find out by itself, later: nobody waits for the answer.
-		_ = control.Refresh(ctx, addr, control.DialOptions{Timeout: 2 * time.Second, DialContext: s.opt.DialContext})
+		_ = call(ctx, addr, control.DialOptions{Timeout: 2 * time.Second, DialContext: s.opt.DialContext})
 	}()
 }
 

@@ -12,12 +12,15 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	appsac "k8s.io/client-go/applyconfigurations/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
+	"github.com/salvor-io/salvor/maintenance/rollout"
 )
 
 // applied is what was applied last for a managed store: as long as it is what we
@@ -27,7 +30,8 @@ type applied struct {
 	generation int64 // of the StatefulSet after it
 }
 
-// managed keeps the StatefulSet and the Service of a store that the operator runs.
+// managed keeps the StatefulSet, the Service and the disruption budget of a store that
+// the operator runs, and changes its pods one step at a time (fleet.go).
 // Without an open root nothing is made: pods must not write a root that is not ours.
 func (r *WALStoreReconciler) managed(ctx context.Context, ws *v1alpha1.WALStore, root *Root, m *memory) (w workload, err error) {
 	w.expected = ws.Spec.Managed.Replicas
@@ -48,33 +52,58 @@ func (r *WALStoreReconciler) managed(ctx context.Context, ws *v1alpha1.WALStore,
 	if client.IgnoreNotFound(err) != nil {
 		return w, err
 	}
-	w.expected = max(w.expected, grown(&have, ws))
 	if pause := suspended(ws, r.opt.Now()); pause != nil { // the pods are left as they are
+		if have.Spec.Replicas != nil {
+			w.expected = *have.Spec.Replicas
+		}
 		if w.step.ok = metav1.IsControlledBy(&have, ws); !w.step.ok {
 			w.step.bad = found(v1alpha1.ConditionWorkloadAvailable, v1alpha1.ReasonSuspended, "the pods are not made: %s", pause)
 		}
 		return w, nil
 	}
-	print, err := printOf(storeObjects(ws, image, w.expected, root.ca, ""))
+	template, err := templateOf(ws, image, root.ca)
 	if err != nil {
 		return w, err
 	}
-	if m.applied.want == print && m.applied.generation == have.Generation && metav1.IsControlledBy(&have, ws) {
+	if have.UID == "" || !metav1.IsControlledBy(&have, ws) {
+		return r.apply(ctx, ws, m, image, root.ca, template, w)
+	}
+	members, err := r.members(ctx, ws, root)
+	if err != nil {
+		return w, err
+	}
+	w.change = r.plan(ctx, ws, root, &have, members, m)
+	r.leaving(ctx, ws, root, m, members, &w.change)
+	s := shapeOf(&have, w.expected, template, w.change.next)
+	w.expected = s.replicas
+	print, err := printOf(storeObjects(ws, image, s, root.ca, ""))
+	if err != nil {
+		return w, err
+	}
+	if m.applied.want == print && m.applied.generation == have.Generation {
 		w.step.ok = true
 		return w, nil
 	}
-	return r.apply(ctx, ws, m, image, root.ca)
+	w.change.over = have.Generation
+	return r.apply(ctx, ws, m, image, root.ca, template, w)
+}
+
+// templateOf tells the wanted pod template from others.
+func templateOf(ws *v1alpha1.WALStore, image string, ca bool) (string, error) {
+	print, err := printOf([]runtime.ApplyConfiguration{appsac.StatefulSet("", "").WithSpec(appsac.StatefulSetSpec().
+		WithTemplate(storeSet(ws, image, shape{}, ca).Spec.Template))})
+	return print[:min(len(print), 16)], err
 }
 
 // apply makes the objects what they should be. It looks at the API server itself
 // first: the cache may not know of a foreign object yet, or of pods that somebody
 // has added.
-func (r *WALStoreReconciler) apply(ctx context.Context, ws *v1alpha1.WALStore, m *memory, image string, ca bool) (w workload, err error) {
-	w.expected = ws.Spec.Managed.Replicas
+func (r *WALStoreReconciler) apply(ctx context.Context, ws *v1alpha1.WALStore, m *memory, image string, ca bool, template string, w workload) (workload, error) {
 	var set appsv1.StatefulSet
 	var service corev1.Service
+	var budget policyv1.PodDisruptionBudget
 	foreign := ""
-	for kind, o := range map[string]client.Object{"StatefulSet": &set, "Service": &service} {
+	for kind, o := range map[string]client.Object{"StatefulSet": &set, "Service": &service, "PodDisruptionBudget": &budget} {
 		err := r.live.Get(ctx, client.ObjectKeyFromObject(ws), o)
 		if client.IgnoreNotFound(err) != nil {
 			return w, err
@@ -89,8 +118,13 @@ func (r *WALStoreReconciler) apply(ctx context.Context, ws *v1alpha1.WALStore, m
 		r.once(ws, note{true, v1alpha1.ReasonForeignObject, "Apply", w.step.bad.Message})
 		return w, nil
 	}
-	w.expected = max(w.expected, grown(&set, ws))
-	for _, o := range storeObjects(ws, image, w.expected, ca, set.ResourceVersion) {
+	next := w.change.next
+	if set.Generation != w.change.over {
+		next = rollout.Next{} // it was decided over another one
+	}
+	s := shapeOf(&set, ws.Spec.Managed.Replicas, template, next)
+	w.expected = s.replicas
+	for _, o := range storeObjects(ws, image, s, ca, set.ResourceVersion) {
 		err := r.Apply(ctx, o, fieldManager, client.ForceOwnership)
 		switch {
 		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
@@ -105,29 +139,20 @@ func (r *WALStoreReconciler) apply(ctx context.Context, ws *v1alpha1.WALStore, m
 	if err := r.live.Get(ctx, client.ObjectKeyFromObject(ws), &set); err != nil {
 		return w, err
 	}
-	print, err := printOf(storeObjects(ws, image, w.expected, ca, ""))
+	print, err := printOf(storeObjects(ws, image, s, ca, ""))
 	m.applied = applied{want: print, generation: set.Generation}
 	w.step.ok = true
 	return w, err
 }
 
-// grown is how many pods our StatefulSet has by now: somebody may have let it
-// grow, and it never shrinks.
-func grown(set *appsv1.StatefulSet, ws *v1alpha1.WALStore) int32 {
-	if !metav1.IsControlledBy(set, ws) {
-		return 0
-	}
-	return replicas(set)
-}
-
 // storeObjects are what a managed store consists of. over is the version of the
 // StatefulSet that they are meant to change: it must not have moved.
-func storeObjects(ws *v1alpha1.WALStore, image string, replicas int32, ca bool, over string) []runtime.ApplyConfiguration {
-	set := storeSet(ws, image, replicas, ca)
+func storeObjects(ws *v1alpha1.WALStore, image string, s shape, ca bool, over string) []runtime.ApplyConfiguration {
+	set := storeSet(ws, image, s, ca)
 	if over != "" {
 		set.WithResourceVersion(over)
 	}
-	return []runtime.ApplyConfiguration{storeService(ws), set}
+	return []runtime.ApplyConfiguration{storeService(ws), storeBudget(ws), set}
 }
 
 // printOf changes with what is to be applied.

@@ -79,6 +79,9 @@ type Options struct {
 	// more). It is asked right before each step of a roll-back. Default: it is, which is
 	// right where nobody elects: the epoch in each store's manifest decides.
 	Leads func(ctx context.Context) error
+	// Nodes lets the operator see nodes that are about to go. It needs the right to list
+	// and watch them.
+	Nodes bool
 	// SkipNameValidation lets several managers live in one process.
 	SkipNameValidation bool
 

@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -39,6 +41,10 @@ type storePod struct {
 	process   manifest.ProcessID
 	poison    string
 	waiting   string
+	durable   uint64 // the log's newest position
+	published uint64 // that the root covers
+	order     string // that it heeds
+	drains    bool   // because of it
 	phantom   string // an operation that the status names although it is finished
 	mute      bool   // the status does not name yet what is open
 	refreshes int
@@ -52,21 +58,37 @@ type storePod struct {
 // pod makes a running pod of a store, whose process has registered and serves.
 func (w *world) pod(store string, n int) *storePod {
 	w.t.Helper()
+	return w.podAt(w.address(), store, n)
+}
+
+// address is one that no pod has yet.
+func (w *world) address() string {
 	w.pods++
-	return w.podAt(fmt.Sprintf("127.%d.%d.%d", 10+w.number/200, w.number%200, w.pods), store, n)
+	return fmt.Sprintf("127.%d.%d.%d", 10+w.number/200, w.number%200, w.pods)
 }
 
 // podAt makes one whose address is ip.
 func (w *world) podAt(ip, store string, n int) *storePod {
+	w.t.Helper()
+	p := w.podDown(ip, store, n)
+	p.begin()
+	p.status(running)
+	return p
+}
+
+// podDown makes a pod in which nothing runs yet; restart changes that.
+func (w *world) podDown(ip, store string, n int) *storePod {
 	w.t.Helper()
 	p := &storePod{w: w, name: fmt.Sprintf("%s-%d", store, n), ip: ip}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: p.name, Labels: map[string]string{v1alpha1.LabelStore: store}},
 		Spec:       podSpec(),
 	}
+	pod.Spec.NodeName = w.node
+	if w.revision != "" {
+		pod.Labels[appsv1.ControllerRevisionHashLabelKey] = w.revision
+	}
 	w.create(pod)
-	p.begin()
-	p.status(running)
 	w.t.Cleanup(p.hangUp)
 	return p
 }
@@ -82,7 +104,7 @@ func (p *storePod) begin() {
 	p.mu.Lock()
 	p.bucket = fault.Wrap(w.disk)
 	p.process = manifest.ProcessID(w.newID())
-	p.poison, p.waiting = "", ""
+	p.poison, p.waiting, p.order, p.drains = "", "", "", false
 	bucket, process := p.bucket, p.process
 	p.mu.Unlock()
 	m, err := manifest.Open(w.ctx, bucket, manifest.Options{NewID: w.newID, Resolve: time.Second})
@@ -160,6 +182,10 @@ func (p *storePod) Status() control.Status {
 	if p.poison != "" {
 		st.State = control.Poisoned
 	}
+	st.Durable, st.Next, st.Published, st.Order = p.durable, p.durable+1, p.published, p.order
+	if p.drains {
+		st.State = control.Draining
+	}
 	for _, op := range p.writer.Open() {
 		if p.mute {
 			break
@@ -185,6 +211,24 @@ func (p *storePod) Refresh() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refreshes++
+	if p.order == "" {
+		return
+	}
+	if _, err := manifest.ReadOrder(p.w.ctx, p.w.disk, manifest.WriterID(p.name), p.order); errors.Is(err, objstore.ErrNotFound) {
+		p.order, p.drains = "", false
+		go p.signal.Notify()
+	}
+}
+
+// LookFor implements control.Orders: it heeds what the root says is for it.
+func (p *storePod) LookFor(id string) {
+	o, err := manifest.ReadOrder(p.w.ctx, p.w.disk, manifest.WriterID(p.name), id)
+	p.mu.Lock()
+	if err == nil && o.Process == p.process {
+		p.order, p.drains = id, o.Mode == manifest.Drain
+	}
+	p.mu.Unlock()
+	p.signal.Notify()
 }
 
 // streams is how many connections are open to the control port.

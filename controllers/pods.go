@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -24,12 +25,15 @@ func TrimPod(o any) (any, error) {
 	slim := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
-			DeletionTimestamp: pod.DeletionTimestamp,
-			Labels:            map[string]string{v1alpha1.LabelStore: pod.Labels[v1alpha1.LabelStore]},
+			DeletionTimestamp: pod.DeletionTimestamp, CreationTimestamp: pod.CreationTimestamp,
+			Labels: map[string]string{v1alpha1.LabelStore: pod.Labels[v1alpha1.LabelStore]},
 		},
 		Status: corev1.PodStatus{Phase: pod.Status.Phase, PodIP: pod.Status.PodIP},
 	}
-	slim.Spec.ReadinessGates = pod.Spec.ReadinessGates
+	if of, ok := pod.Labels[appsv1.ControllerRevisionHashLabelKey]; ok {
+		slim.Labels[appsv1.ControllerRevisionHashLabelKey] = of
+	}
+	slim.Spec.ReadinessGates, slim.Spec.NodeName = pod.Spec.ReadinessGates, pod.Spec.NodeName
 	for _, c := range pod.Spec.Containers {
 		slim.Spec.Containers = append(slim.Spec.Containers, corev1.Container{Name: c.Name, Ports: c.Ports})
 	}

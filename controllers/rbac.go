@@ -36,6 +36,13 @@ package controllers
 // +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups="",resources=services,verbs=get;create;patch
 
+// Lets one pod of a managed store at a time be evicted, and looks whether the budgets
+// of others ever do.
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch
+
+// The right to see nodes is not here: a Role cannot give it. config/rbac/nodes does,
+// in installs for a whole cluster; without it nobody sees a node that is about to go.
+
 // The tokens of ServiceAccounts that open roots are not here: whoever may ask for
 // one can act as that ServiceAccount. Each namespace gives that right where its
 // stores need it (config/rbac/token); without it they say TokenForbidden.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
 	"github.com/salvor-io/salvor/detect"
+	"github.com/salvor-io/salvor/maintenance/rollout"
 	"github.com/salvor-io/salvor/manifest"
 )
 
@@ -28,6 +29,10 @@ type view struct {
 	poisoned []string
 	// windows that cannot be read.
 	windows *finding
+	// change of the pods, and whether disruption budgets let them go.
+	change  change
+	budgets step
+	managed bool
 	// lock that holds the store.
 	lock *manifest.Lock
 	// isolation of this operator.
@@ -47,6 +52,8 @@ func readiness(v view) []condition {
 		v.poison(),
 		v.frozen(),
 		v.isolated(),
+		v.changing(),
+		v.drainable(),
 		v.reconciling(),
 		v.stalledCondition(),
 	}
@@ -153,6 +160,8 @@ func (v view) stuck() (reason, message string, is bool) {
 		return v1alpha1.ReasonLogPoisoned, v.poisonMessage(), true
 	case v.windows != nil:
 		return v.windows.Reason, v.windows.Message, true
+	case v.change.next.Why == rollout.WhyStopped:
+		return v1alpha1.ReasonRolloutStopped, v.change.words(), true
 	case v.stalled > 0:
 		return v1alpha1.ReasonRecoveryStalled, v.waitingMessage(), true
 	case v.approvals > 0:
@@ -171,7 +180,7 @@ func (v view) stalledCondition() condition {
 // reconciling: the operator is at work, or will try again by itself.
 func (v view) reconciling() condition {
 	const t = v1alpha1.ConditionReconciling
-	work := v.pending > v.stalled+v.approvals || v.isolation.Isolated
+	work := v.pending > v.stalled+v.approvals || v.isolation.Isolated || v.change.works()
 	for _, s := range append(v.steps(), v.listed) {
 		work = work || s.bad != nil && !s.bad.Final
 	}

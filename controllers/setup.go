@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
@@ -55,6 +56,9 @@ func CacheOptions(namespaces []string) (cache.Options, error) {
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:         {Label: labels.NewSelector().Add(*ours), Transform: TrimPod},
 			&appsv1.StatefulSet{}: {Transform: TrimStatefulSet},
+			&corev1.Node{}:        {Transform: TrimNode},
+
+			&policyv1.PodDisruptionBudget{}: {Transform: TrimBudget},
 		},
 	}
 	for _, ns := range namespaces {
@@ -157,11 +161,15 @@ const indexSet = "salvor.statefulset"
 // setup: WALStores by their spec, the StatefulSets that they own or adopt, and
 // whatever streams, pods and recoveries report.
 func (r *WALStoreReconciler) setup(mgr ctrl.Manager, woken *wake) error {
-	return ctrl.NewControllerManagedBy(mgr).Named("walstore").
+	b := ctrl.NewControllerManagedBy(mgr).Named("walstore").
 		For(&v1alpha1.WALStore{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Owns(&appsv1.StatefulSet{}).
 		Watches(&appsv1.StatefulSet{}, handler.EnqueueRequestsFromMapFunc(r.adopters)).
-		WatchesRawSource(source.Func(woken.Start)).
+		Watches(&policyv1.PodDisruptionBudget{}, handler.EnqueueRequestsFromMapFunc(r.neighbours), builder.WithPredicates(predicate.GenerationChangedPredicate{}))
+	if r.opt.Nodes {
+		b = b.Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.hosted), builder.WithPredicates(leavingChanged))
+	}
+	return b.WatchesRawSource(source.Func(woken.Start)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4, SkipNameValidation: &r.opt.SkipNameValidation}).
 		Complete(r)
 }

@@ -7,14 +7,17 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	appsac "k8s.io/client-go/applyconfigurations/apps/v1"
 	coreac "k8s.io/client-go/applyconfigurations/core/v1"
 	metaac "k8s.io/client-go/applyconfigurations/meta/v1"
+	policyac "k8s.io/client-go/applyconfigurations/policy/v1"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
 )
@@ -28,6 +31,8 @@ const (
 	secretDir     = "/var/run/secrets/salvor-root"
 	tokenDir      = "/var/run/secrets/salvor-token"
 	tokenFile     = "token"
+	// afterDrain is what a pod has left, of its grace period, when its store has given up.
+	afterDrain = 10 * time.Second
 )
 
 func storeLabels(ws *v1alpha1.WALStore) map[string]string {
@@ -56,17 +61,32 @@ func storeService(ws *v1alpha1.WALStore) *coreac.ServiceApplyConfiguration {
 			WithSelector(storeLabels(ws)).WithPorts(port("api", storePort), port("control", controlPort(ws))))
 }
 
+// storeBudget lets one pod at a time be evicted, and one that does not work always:
+// what is evicted publishes first what it has acknowledged, so a node can be drained
+// whatever the number of pods.
+func storeBudget(ws *v1alpha1.WALStore) *policyac.PodDisruptionBudgetApplyConfiguration {
+	return policyac.PodDisruptionBudget(ws.Name, ws.Namespace).WithLabels(allLabels(ws)).WithOwnerReferences(owner(ws)).
+		WithSpec(policyac.PodDisruptionBudgetSpec().WithMaxUnavailable(intstr.FromInt32(1)).
+			WithUnhealthyPodEvictionPolicy(policyv1.AlwaysAllow).
+			WithSelector(metaac.LabelSelector().WithMatchLabels(storeLabels(ws))))
+}
+
 // storeSet runs the reference store: one pod a writer, each with its own log. It
 // runs under restricted Pod Security and holds no token for the cluster's own API.
-func storeSet(ws *v1alpha1.WALStore, image string, replicas int32, ca bool) *appsac.StatefulSetApplyConfiguration {
+//
+// Its controller replaces the pods from partition on, one at a time; the others keep
+// their template whatever happens to them. Volumes outlive pods and StatefulSet: what
+// was not published when a pod ended is on its own.
+func storeSet(ws *v1alpha1.WALStore, image string, s shape, ca bool) *appsac.StatefulSetApplyConfiguration {
 	m := ws.Spec.Managed
+	drain := given(m.DrainTimeout, v1alpha1.DefaultDrainOfPod)
 	pod := coreac.PodSpec().
 		WithAutomountServiceAccountToken(false).
-		WithTerminationGracePeriodSeconds(30).
+		WithTerminationGracePeriodSeconds(int64((drain + afterDrain).Seconds())).
 		WithSecurityContext(coreac.PodSecurityContext().WithRunAsNonRoot(true).WithRunAsUser(storeUser).WithRunAsGroup(storeUser).
 			WithFSGroup(storeUser).WithFSGroupChangePolicy(corev1.FSGroupChangeOnRootMismatch).
 			WithSeccompProfile(coreac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
-		WithContainers(container(ws, image, ca))
+		WithContainers(container(ws, image, drain, ca))
 	pod.WithVolumes(rootVolumes(ws)...)
 	if a := serviceAccount(ws); a != nil {
 		pod.WithServiceAccountName(a.Name)
@@ -87,14 +107,20 @@ func storeSet(ws *v1alpha1.WALStore, image string, replicas int32, ca bool) *app
 		claim.WithStorageClassName(*m.Storage.StorageClassName)
 	}
 	return appsac.StatefulSet(ws.Name, ws.Namespace).WithLabels(allLabels(ws)).WithOwnerReferences(owner(ws)).
-		WithSpec(appsac.StatefulSetSpec().WithReplicas(replicas).WithServiceName(ws.Name).
+		WithAnnotations(map[string]string{v1alpha1.AnnotationTemplate: s.template}).
+		WithSpec(appsac.StatefulSetSpec().WithReplicas(s.replicas).WithServiceName(ws.Name).
 			WithPodManagementPolicy(appsv1.ParallelPodManagement).
+			WithUpdateStrategy(appsac.StatefulSetUpdateStrategy().WithType(appsv1.RollingUpdateStatefulSetStrategyType).
+				WithRollingUpdate(appsac.RollingUpdateStatefulSetStrategy().WithPartition(s.partition))).
+			WithPersistentVolumeClaimRetentionPolicy(appsac.StatefulSetPersistentVolumeClaimRetentionPolicy().
+				WithWhenDeleted(appsv1.RetainPersistentVolumeClaimRetentionPolicyType).
+				WithWhenScaled(appsv1.RetainPersistentVolumeClaimRetentionPolicyType)).
 			WithSelector(metaac.LabelSelector().WithMatchLabels(storeLabels(ws))).
 			WithTemplate(coreac.PodTemplateSpec().WithLabels(allLabels(ws)).WithSpec(pod)).
 			WithVolumeClaimTemplates(coreac.PersistentVolumeClaim("data", "").WithSpec(claim)))
 }
 
-func container(ws *v1alpha1.WALStore, image string, ca bool) *coreac.ContainerApplyConfiguration {
+func container(ws *v1alpha1.WALStore, image string, drain time.Duration, ca bool) *coreac.ContainerApplyConfiguration {
 	m := ws.Spec.Managed
 	port := func(name string, n int32) *coreac.ContainerPortApplyConfiguration {
 		return coreac.ContainerPort().WithName(name).WithContainerPort(n).WithProtocol(corev1.ProtocolTCP)
@@ -109,7 +135,8 @@ func container(ws *v1alpha1.WALStore, image string, ca bool) *coreac.ContainerAp
 	c := coreac.Container().WithName(containerName).WithImage(image).
 		WithArgs("store", "serve", "--root", storeRoot(ws, ca), "--data-dir", dataDir, "--writer", "$(POD_NAME)",
 			"--listen", fmt.Sprintf(":%d", storePort), "--control-listen", fmt.Sprintf(":%d", controlPort(ws)),
-			"--checkpoint-interval", interval.String(), "--recover", "operator").
+			"--checkpoint-interval", interval.String(), "--recover", "operator",
+			"--shutdown-timeout", drain.String(), "--termination-log", corev1.TerminationMessagePathDefault).
 		WithEnv(coreac.EnvVar().WithName("POD_NAME").WithValueFrom(coreac.EnvVarSource().
 			WithFieldRef(coreac.ObjectFieldSelector().WithFieldPath("metadata.name")))).
 		WithPorts(port("api", storePort), port("control", controlPort(ws))).

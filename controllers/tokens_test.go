@@ -277,7 +277,7 @@ func TestPodsOfAManagedStoreReachTheRootAsTheOperatorDoes(t *testing.T) {
 	if got := storeRoot(ws, true); got != want {
 		t.Errorf("the pods' root is\n%s, want\n%s", got, want)
 	}
-	pod := storeSet(ws, "image", 1, true).Spec.Template.Spec
+	pod := storeSet(ws, "image", shape{replicas: 1}, true).Spec.Template.Spec
 	if *pod.ServiceAccountName != "orders-writer" || *pod.AutomountServiceAccountToken {
 		t.Errorf("it runs as %s, with a token for the API server: %t", *pod.ServiceAccountName, *pod.AutomountServiceAccountToken)
 	}

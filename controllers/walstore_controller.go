@@ -174,10 +174,17 @@ func (r *WALStoreReconciler) resources(ctx context.Context, ws *v1alpha1.WALStor
 }
 
 func (r *WALStoreReconciler) workload(ctx context.Context, ws *v1alpha1.WALStore, root *Root, m *memory) (workload, error) {
+	var w workload
+	var err error
 	if ws.Spec.Workload != nil {
-		return r.adopted(ctx, ws)
+		w, err = r.adopted(ctx, ws, root, m)
+	} else {
+		w, err = r.managed(ctx, ws, root, m)
 	}
-	return r.managed(ctx, ws, root, m)
+	if err == nil {
+		w.budgets, err = r.budgets(ctx, ws, w.expected)
+	}
+	return w, err
 }
 
 // next is when this store is looked at again if nothing happens before.

@@ -27,6 +27,7 @@ type memory struct {
 	listed     step
 	collecting collecting
 	applied    applied
+	orders     map[string]issued // by pod
 	told       map[string]string // the newest event's reason by action
 
 	// The newest status: when, what, and over which version of the object. While

@@ -41,6 +41,7 @@ func (r *WALStoreReconciler) status(ctx context.Context, ws *v1alpha1.WALStore, 
 	var changes time.Time
 	st.Window, changes, v.windows = windowStatus(ws, r.opt.Now())
 	v.workload = load.available(sum, root != nil)
+	v.change, v.budgets, v.managed = load.change, load.budgets, ws.Spec.Managed != nil
 	v.heard, v.poisoned, v.isolation = sum.heard, sum.poisoned, sum.isolation
 	st.Writers = &v1alpha1.WritersStatus{
 		Expected: load.expected, Registered: int32(sum.registered), Streaming: int32(sum.streaming),
@@ -61,6 +62,9 @@ func (r *WALStoreReconciler) status(ctx context.Context, ws *v1alpha1.WALStore, 
 	r.meters.ready.WithLabelValues(ws.Namespace, ws.Name).Set(gauge(holds(st.Conditions, v1alpha1.ConditionReady)))
 	r.meters.pending.WithLabelValues(ws.Namespace, ws.Name).Set(float64(v.pending))
 	after, err := r.write(ctx, ws, st, m)
+	if d := load.change.look(); d > 0 && (after == 0 || d < after) {
+		after = d
+	}
 	if d := changes.Sub(r.opt.Now()); !changes.IsZero() && (after == 0 || d < after) {
 		after = max(d, time.Second)
 	}
@@ -126,11 +130,11 @@ func (r *WALStoreReconciler) write(ctx context.Context, ws *v1alpha1.WALStore, s
 	now := r.opt.Now()
 	news := !sameWords(ws.Status.Conditions, st.Conditions) || ws.Status.ObservedGeneration != st.ObservedGeneration
 	if !news {
-		if sameNumbers(&ws.Status, st) {
+		if sameNumbers(&ws.Status, st) && sameProgress(ws.Status.Conditions, st.Conditions) {
 			return 0, nil
 		}
 		every := r.opt.StatusEvery
-		if onlyManifest(&ws.Status, st) {
+		if onlyManifest(&ws.Status, st) && sameProgress(ws.Status.Conditions, st.Conditions) {
 			every = manifestEvery
 		}
 		if left := m.written.Add(every).Sub(now); left > 0 {
@@ -158,6 +162,18 @@ func sameNumbers(a, b *v1alpha1.WALStoreStatus) bool {
 	x, y := a.DeepCopy(), b.DeepCopy()
 	x.Conditions, y.Conditions = nil, nil
 	return equality.Semantic.DeepEqual(x, y)
+}
+
+// sameProgress compares the messages that say who is waited for.
+func sameProgress(a, b []metav1.Condition) bool {
+	for _, t := range []string{v1alpha1.ConditionChanging, v1alpha1.ConditionDrainable} {
+		x, _ := find(a, t)
+		y, _ := find(b, t)
+		if x.Message != y.Message {
+			return false
+		}
+	}
+	return true
 }
 
 // onlyManifest: nothing but the manifest's version moved.

@@ -20,10 +20,12 @@ import (
 type workload struct {
 	expected int32
 	step     step // its own part; the writers' streams come on top
+	change   change
+	budgets  step
 }
 
 // adopted looks at a StatefulSet that somebody else keeps. It is never changed.
-func (r *WALStoreReconciler) adopted(ctx context.Context, ws *v1alpha1.WALStore) (w workload, err error) {
+func (r *WALStoreReconciler) adopted(ctx context.Context, ws *v1alpha1.WALStore, root *Root, m *memory) (w workload, err error) {
 	name := ws.Spec.Workload.StatefulSetName
 	var set appsv1.StatefulSet
 	err = r.Get(ctx, client.ObjectKey{Namespace: ws.Namespace, Name: name}, &set)
@@ -42,7 +44,14 @@ func (r *WALStoreReconciler) adopted(ctx context.Context, ws *v1alpha1.WALStore)
 		return w, nil
 	}
 	w.step.ok = true
-	return w, nil
+	if root == nil {
+		return w, nil
+	}
+	members, err := r.members(ctx, ws, root)
+	if err == nil {
+		r.leaving(ctx, ws, root, m, members, &w.change)
+	}
+	return w, err
 }
 
 // labelCommand is the one command that lets the operator see the pods.
@@ -104,11 +113,15 @@ func TrimStatefulSet(o any) (any, error) {
 			Name: set.Name, Namespace: set.Namespace, UID: set.UID, ResourceVersion: set.ResourceVersion,
 			Generation: set.Generation, OwnerReferences: set.OwnerReferences, DeletionTimestamp: set.DeletionTimestamp,
 		},
-		Spec:   appsv1.StatefulSetSpec{Replicas: set.Spec.Replicas},
-		Status: appsv1.StatefulSetStatus{Replicas: set.Status.Replicas, ReadyReplicas: set.Status.ReadyReplicas},
+		Spec: appsv1.StatefulSetSpec{Replicas: set.Spec.Replicas, UpdateStrategy: set.Spec.UpdateStrategy},
+		Status: appsv1.StatefulSetStatus{
+			Replicas: set.Status.Replicas, ReadyReplicas: set.Status.ReadyReplicas,
+			ObservedGeneration: set.Status.ObservedGeneration, UpdateRevision: set.Status.UpdateRevision,
+		},
 	}
-	if l, ok := set.Spec.Template.Labels[v1alpha1.LabelStore]; ok {
-		slim.Spec.Template.Labels = map[string]string{v1alpha1.LabelStore: l}
+	if of, ok := set.Annotations[v1alpha1.AnnotationTemplate]; ok {
+		slim.Annotations = map[string]string{v1alpha1.AnnotationTemplate: of}
 	}
+	slim.Spec.Template.Labels = set.Spec.Template.Labels // disruption budgets select by them
 	return slim, nil
 }

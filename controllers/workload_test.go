@@ -110,9 +110,12 @@ func TestAManagedStoreIsRunByServerSideApply(t *testing.T) {
 	if set.Labels["team"] != "ledger" || set.Spec.Template.Annotations["note"] != "mine" {
 		t.Errorf("a person's edits are gone: %v %v", set.Labels, set.Spec.Template.Annotations)
 	}
-	if *set.Spec.Replicas != 3 {
-		t.Errorf("replicas shrank to %d", *set.Spec.Replicas)
-	}
+	eventually(t, "what nobody asked for in the WALStore to be gone, since it has never run", func() bool {
+		w.observed("ledger", "")
+		return *w.set("ledger").Spec.Replicas == 1
+	})
+	w.observed("ledger", "")
+	w.becomes("ledger", v1alpha1.ConditionChanging, "False WorkloadAsIs")
 	before := w.api.count()
 	throughout(t, never, "no more applies", func() bool { return len(w.api.writes(before, "statefulsets")) == 0 })
 }

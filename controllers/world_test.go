@@ -58,6 +58,8 @@ type world struct {
 	running   bool
 	pods      int
 	nudges    int
+	node      string // of the pods that are made from here on
+	revision  string // of their template
 }
 
 // newWorld makes a namespace and a root; start starts the operator.

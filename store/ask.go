@@ -31,8 +31,8 @@ func (s *Store) Checkpoint(ctx context.Context) (recovery.Result, error) {
 }
 
 // Shutdown ends the process in order: no more transactions, those under way are
-// finished, a last checkpoint, the log closed. When ctx ends first the rest is left
-// to the log, which has everything.
+// finished, a last checkpoint, tried again until ctx ends, the log closed. What the
+// root did not get by then is left to the log, which has everything: see Left.
 func (s *Store) Shutdown(ctx context.Context) error {
 	s.turnAway(&Refusal{Reason: ReasonDraining, Message: "the process is shutting down", RetryAfter: time.Second})
 	err := s.gate.wait(ctx)

@@ -41,10 +41,8 @@ func (s *Store) heed(l *manifest.Lock) {
 	}
 	s.mu.Lock()
 	s.lock = l
+	s.gate.held(s.told()) // an order may hold them back, too
 	s.mu.Unlock()
-	if l == nil {
-		s.gate.held(nil)
-	}
 	s.signal.Notify()
 }
 

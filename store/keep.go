@@ -29,7 +29,7 @@ func (s *Store) keep(ctx context.Context, began log.Position) error {
 		case <-ctx.Done():
 		}
 	}()
-	when := schedule{opt: &s.opt, due: s.opt.Now().Add(s.opt.Checkpoint)}
+	when := schedule{opt: &s.opt, every: s.interval, due: s.opt.Now().Add(s.opt.Checkpoint)}
 	if r := s.root.Load(); r == nil || r.recoverer != nil {
 		when.due = s.opt.Now() // somebody has to be reached, or something to be recovered
 	}
@@ -42,27 +42,30 @@ func (s *Store) keep(ctx context.Context, began log.Position) error {
 			continue
 		case reply = <-s.requests:
 		case <-s.draining:
-			s.pass(ctx, began, true)
+			s.last(ctx, began)
 			return nil
 		case <-ctx.Done():
 			return nil
 		}
 		publish := reply != nil || when.publish()
-		c := s.pass(ctx, began, publish)
+		c, publish := s.pass(ctx, began, publish)
 		if reply != nil {
 			reply <- c
 		}
 		if fatal(c.err) {
 			return c.err
 		}
-		when.passed(publish, c.err != nil, s.backoff(when.failures), s.held() != nil)
+		when.passed(publish, c.err != nil, s.backoff(when.failures), s.waits())
 	}
 }
 
 // pass reaches the root if it was not reached yet, and makes a checkpoint or only
-// looks at the manifest.
-func (s *Store) pass(ctx context.Context, began log.Position, publish bool) checkpoint {
+// looks at the manifest. It reports whether it was for a checkpoint in the end.
+func (s *Store) pass(ctx context.Context, began log.Position, publish bool) (checkpoint, bool) {
 	r, err := s.reach(ctx, began)
+	if err == nil && s.obey(ctx, r) {
+		publish = true
+	}
 	if err == nil && !publish {
 		err = s.look(ctx, r)
 	}
@@ -83,7 +86,7 @@ func (s *Store) pass(ctx context.Context, began log.Position, publish bool) chec
 	case c.err == nil && publish:
 		s.say("")
 	}
-	return c
+	return c, publish
 }
 
 // reach returns the root, reaching it and recovering in it first if that was not

@@ -12,11 +12,12 @@ const lookGap = 100 * time.Millisecond
 // schedule says when the next pass is, and what it does.
 type schedule struct {
 	opt      *Options
-	due      time.Time // of the next checkpoint
-	look     time.Time // of the next look at the manifest; zero: nobody asked
+	every    func() time.Duration // between two checkpoints
+	due      time.Time            // of the next checkpoint
+	look     time.Time            // of the next look at the manifest; zero: nobody asked
 	looked   time.Time
 	failures int           // in a row
-	gap      time.Duration // between two looks for the end of a lock; zero: no lock
+	gap      time.Duration // between two looks for the end of what holds writers back; zero: nothing does
 }
 
 // next is how long to wait.
@@ -39,7 +40,8 @@ func (w *schedule) nudged() {
 // due, or when the last one waits for what a look may show.
 func (w *schedule) publish() bool { return w.failures > 0 || !w.opt.Now().Before(w.due) }
 
-// passed plans the next pass; held says that a write lock holds the store.
+// passed plans the next pass; held says that a write lock, or an order, holds writers
+// back.
 func (w *schedule) passed(published, failed bool, backoff time.Duration, held bool) {
 	w.looked, w.look = w.opt.Now(), time.Time{}
 	if held {
@@ -54,6 +56,6 @@ func (w *schedule) passed(published, failed bool, backoff time.Duration, held bo
 		w.due = w.looked.Add(backoff)
 	case published:
 		w.failures = 0
-		w.due = w.looked.Add(w.opt.Checkpoint)
+		w.due = w.looked.Add(w.every())
 	}
 }

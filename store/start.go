@@ -63,6 +63,7 @@ func (s *Store) Run(ctx context.Context) (err error) {
 	}()
 	switch err := s.start(ctx, l); {
 	case s.ended(ctx):
+		s.unserved()
 		return nil
 	case err != nil:
 		return err

@@ -21,7 +21,7 @@ func (s *Store) Status() control.Status {
 		Writer: string(s.opt.Writer), Process: string(s.opt.Process), State: control.Serving,
 		Published: uint64(s.covered), Waiting: s.waiting,
 	}
-	lock := s.lock
+	lock, order := s.lock, s.heeding
 	s.mu.Unlock()
 	who, why := s.gate.state()
 	st.InFlight, st.Parked = who.writing, who.parked
@@ -46,6 +46,11 @@ func (s *Store) Status() control.Status {
 		if lock.Mode == manifest.Frozen {
 			st.State = control.Frozen
 		}
+	case order.drains():
+		st.State = control.Draining
+	}
+	if order != nil {
+		st.Order = order.id
 	}
 	if lock != nil {
 		st.Lock = lock.Owner

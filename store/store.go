@@ -146,6 +146,10 @@ type Store struct {
 	waiting string // why the last checkpoint did not go out
 	covered manifest.Position
 	lock    *manifest.Lock // what newcomers that write wait for
+	asked   string         // the order that is to be read
+	heeding *heeded        // what somebody asked of this process; nil: nothing
+	spent   string         // the newest order that is over
+	left    *LeftError     // what the end has left to the log
 
 	// kept is the lock that the data directory remembers. Only who starts and keeps the
 	// store touches it.
@@ -164,6 +168,9 @@ func New(opt Options) (*Store, error) {
 		nudge: make(chan struct{}, 1), requests: make(chan chan<- checkpoint),
 		draining: make(chan struct{}), done: make(chan struct{}),
 	}
-	s.gate.drained = s.signal.Notify
+	s.gate.drained = func() { // somebody may wait for the rest to be published
+		s.signal.Notify()
+		s.Refresh()
+	}
 	return s, nil
 }

@@ -32,6 +32,12 @@ const (
 	ConditionPoisoned = "Poisoned"
 	// ConditionFrozen: a write lock holds the store; reads go on.
 	ConditionFrozen = "Frozen"
+	// ConditionChanging: pods of a managed store are being drained, replaced or removed,
+	// or pods make ready to leave their nodes.
+	ConditionChanging = "Changing"
+	// ConditionDrainable: a node with a pod of the store can be drained: no disruption
+	// budget stands in the way for ever.
+	ConditionDrainable = "Drainable"
 	// ConditionIsolated: so many streams broke at once that the operator doubts
 	// itself first, and fences only writers whose pod or node shows death.
 	ConditionIsolated = "Isolated"
@@ -87,7 +93,8 @@ var StoreMaintenanceConditions = []string{
 // at first sight.
 var WALStoreConditions = []string{
 	ConditionReady, ConditionRootClaimed, ConditionConditionalWritesVerified, ConditionWorkloadAvailable,
-	ConditionAuditReady, ConditionRecovering, ConditionPoisoned, ConditionFrozen, ConditionIsolated, ConditionReconciling, ConditionStalled,
+	ConditionAuditReady, ConditionRecovering, ConditionPoisoned, ConditionFrozen, ConditionIsolated,
+	ConditionChanging, ConditionDrainable, ConditionReconciling, ConditionStalled,
 }
 
 // RecoverySidecarConditions are the conditions of a RecoverySidecar, all of which

@@ -9,6 +9,11 @@ import "time"
 // the pod is. The operator sees no pod without it.
 const LabelStore = Group + "/store"
 
+// AnnotationTemplate on a managed store's StatefulSet tells one wanted pod template
+// from another: while it is the wanted one, spec.updateStrategy.rollingUpdate.partition
+// says how far the pods have been replaced.
+const AnnotationTemplate = Group + "/template"
+
 // LabelFreeze is shared by the StoreMaintenances that one freeze of several
 // namespaces has made; AnnotationAskedBy is who asked, as their own machine says.
 const (
@@ -49,6 +54,7 @@ const (
 	DefaultControlPort        int32 = 8411
 	DefaultReplicas           int32 = 3
 	DefaultCheckpointInterval       = 10 * time.Second
+	DefaultDrainOfPod               = 30 * time.Second
 	DefaultOrphanAfter              = 5 * time.Minute
 	DefaultRetainVersions           = 1024
 	DefaultRetainAge                = 24 * time.Hour

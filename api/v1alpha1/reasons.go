@@ -66,6 +66,20 @@ const (
 	ReasonLocked    = "Locked"
 	ReasonNotLocked = "NotLocked"
 
+	ReasonPodDraining    = "PodDraining"
+	ReasonPodCannotDrain = "PodCannotDrain"
+	ReasonPodReplacing   = "PodReplacing"
+	ReasonPodNotReady    = "PodNotReady"
+	ReasonRolloutStopped = "RolloutStopped"
+	ReasonPodRemoving    = "PodRemoving"
+	ReasonWriterFencing  = "WriterFencing"
+	ReasonNodeLeaving    = "NodeLeaving"
+	ReasonWorkloadAsIs   = "WorkloadAsIs"
+
+	ReasonBudgetAllows   = "BudgetAllows"
+	ReasonBudgetNeverMet = "BudgetNeverMet"
+	ReasonBudgetsClash   = "BudgetsClash"
+
 	ReasonManyStreamsLost = "ManyStreamsLost"
 	ReasonStreamsHealthy  = "StreamsHealthy"
 )
@@ -229,6 +243,20 @@ var Explanations = []Explanation{
 
 	{ReasonLocked, "A write lock holds the store: writers park whoever comes to write, and reads go on.", "Nothing, or thaw it: delete the StoreMaintenance that the message names, or `salvor manifest thaw`."},
 	{ReasonNotLocked, "No write lock holds the store.", ""},
+
+	{ReasonPodDraining, "A pod was asked to take no more writes and to publish what it has acknowledged, before it is replaced or removed.", ""},
+	{ReasonPodCannotDrain, "A pod that is to be removed cannot show that the root has everything that it has acknowledged; it stays until it can.", "Look at what the message says that it waits for: mostly the object store, or the pod's own start; or set spec.managed.replicas back."},
+	{ReasonPodReplacing, "A pod that has drained is being replaced by one of the new template.", ""},
+	{ReasonPodNotReady, "Changes of the pods wait until every other pod is ready, reports, and has nothing pending.", ""},
+	{ReasonRolloutStopped, "A pod of the new template has not come up, and no other pod is touched.", "Look at the pod that the message names; correct spec.managed, or set it back: the pod is replaced at once."},
+	{ReasonPodRemoving, "A pod that has drained is being removed; its volume stays.", ""},
+	{ReasonWriterFencing, "The epoch of a writer whose pod was removed is being ended.", ""},
+	{ReasonNodeLeaving, "The node of a pod is cordoned or about to go, so the pod publishes every second: an eviction then takes a moment.", "Nothing; drain the node, or uncordon it."},
+	{ReasonWorkloadAsIs, "No pod is being drained, replaced or removed.", ""},
+
+	{ReasonBudgetAllows, "No disruption budget keeps a node with one of the pods from being drained.", ""},
+	{ReasonBudgetNeverMet, "A disruption budget allows no pod of the store to be evicted, ever: draining its node would wait for ever.", "Give the budget that the message names maxUnavailable: 1; a store's pod that is evicted publishes first what it has acknowledged."},
+	{ReasonBudgetsClash, "More than one disruption budget covers the store's pods, and Kubernetes then refuses every eviction.", "Delete the one that the message does not call ours, or narrow its selector."},
 
 	{ReasonManyStreamsLost, "More than a fifth of the status streams, and at least five, broke within a second.", "Check the operator's own network; meanwhile only writers whose pod or node shows death are fenced."},
 	{ReasonStreamsHealthy, "The operator sees its writers.", ""},

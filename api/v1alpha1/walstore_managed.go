@@ -10,13 +10,14 @@ import (
 
 // ManagedStore is the reference store, run by the operator.
 type ManagedStore struct {
-	// Replicas is the number of pods; each owns its own tables. It may grow and not
-	// shrink: a pod that went away would leave its tables without a writer.
+	// Replicas is the number of pods; each owns its own tables. When it shrinks, the
+	// pods with the highest numbers are drained first, one at a time: what they have
+	// acknowledged is published, and read from the root from then on. Their volumes
+	// stay. When it grows again, they write the same tables again.
 	// +optional
 	// +kubebuilder:default=3
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
-	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="replicas may not shrink: the tables of a removed pod would have no writer; use suspend to stop recovery, or make a smaller store and load it"
 	Replicas int32 `json:"replicas,omitempty"`
 
 	// Image of the store. Empty: the one that the operator was started with.
@@ -49,6 +50,17 @@ type ManagedStore struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('100ms') && duration(self) <= duration('1h')",message="checkpointInterval must be between 100ms and 1h"
 	CheckpointInterval *metav1.Duration `json:"checkpointInterval,omitempty"`
+
+	// DrainTimeout is how long a pod that ends may take to publish what it has
+	// acknowledged. What does not go out in that time is on its volume. The pod's grace
+	// period is 10 seconds longer.
+	// +optional
+	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="drainTimeout must be between 1s and 1h"
+	DrainTimeout *metav1.Duration `json:"drainTimeout,omitempty"`
 
 	// NodeSelector restricts the nodes that the pods run on.
 	// +optional

@@ -14,7 +14,7 @@ type WALStoreStatus struct {
 
 	// Conditions: Ready, Reconciling, Stalled, RootClaimed,
 	// ConditionalWritesVerified, WorkloadAvailable, AuditReady, Recovering,
-	// Poisoned, Isolated.
+	// Poisoned, Frozen, Isolated, Changing, Drainable.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -117,6 +117,12 @@ func (f *operatorFlags) run(ctx context.Context) error {
 		}
 		options.LeaderElectionResourceLockInterface, f.options.Leads = lease, controllers.Leading(lease, time.Now)
 	}
+	if f.options.Nodes, err = controllers.MayWatchNodes(ctx, cfg); err != nil {
+		return fmt.Errorf("ask whether nodes may be watched: %w", err)
+	}
+	if !f.options.Nodes {
+		log.Info("nodes are not watched: the right to list and watch them is missing (config/rbac/nodes); a node that is cordoned is noticed when its pods are evicted, not before")
+	}
 	mgr, err := ctrl.NewManager(cfg, options)
 	if err != nil {
 		return fmt.Errorf("set up the manager: %w", err)

@@ -36,7 +36,7 @@ const (
 type serveFlags struct {
 	root, dir, writer, prefix string
 	listen, controlListen     string
-	recover, keys             string
+	recover, keys, lastWords  string
 	checkpoint, grace, park   time.Duration
 	segment                   int64
 }
@@ -51,7 +51,9 @@ durable in the local log under --data-dir; a checkpoint publishes all changed
 tables to the root, in one step.
 
 A root that cannot be reached is waited for, with backoff. SIGTERM: no more
-transactions, those under way are finished, a last checkpoint, exit 0.
+transactions, those under way are finished, a last checkpoint, tried again for
+--shutdown-timeout, exit 0. The last line, and --termination-log, say whether the
+root has everything that was acknowledged, or which positions are in the log alone.
 
 S3 credentials come from the environment, or from the files that the root's
 credentials_dir names.`,
@@ -75,7 +77,8 @@ credentials_dir names.`,
 	fl.Int64Var(&f.segment, "segment-size", 16<<20, "bytes after which a segment of the log is sealed")
 	fl.StringVar(&f.recover, "recover", "", "who finishes what a crash left pending: operator, or self (default: operator; self with the default root)")
 	fl.StringVar(&f.keys, "audit-keys", "", "directory with the audit keys, for --recover self (default: made under --data-dir)")
-	fl.DurationVar(&f.grace, "shutdown-timeout", 20*time.Second, "bound of an orderly end")
+	fl.DurationVar(&f.grace, "shutdown-timeout", 20*time.Second, "bound of an orderly end; a pod's grace period has to be longer")
+	fl.StringVar(&f.lastWords, "termination-log", "", "file that gets the last line too, such as /dev/termination-log (default: none)")
 	return cmd
 }
 
@@ -163,9 +166,14 @@ func serve(ctx context.Context, stdout, stderr io.Writer, f *serveFlags) error {
 		opt.Report("ending: no more transactions, then a last checkpoint")
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.grace)
 		defer cancel()
-		if err := s.Shutdown(bounded); err != nil {
-			opt.Report(fmt.Sprintf("ended before everything was done; the log has it: %v", err))
+		err := s.Shutdown(bounded)
+		if err != nil { // what it was at is being cut off: then it can tell what is left
+			select {
+			case <-failed:
+			case <-time.After(2 * time.Second):
+			}
 		}
+		f.farewell(opt.Report, s, err)
 	}
 	streams.Close()
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -174,6 +182,26 @@ func serve(ctx context.Context, stdout, stderr io.Writer, f *serveFlags) error {
 		_ = srv.Shutdown(bounded) // whoever still waits for an answer has none to get
 	}
 	return err
+}
+
+// farewell says what became of everything that was acknowledged. It is for whoever
+// asks afterwards whether the pod's volume is still needed.
+func (f *serveFlags) farewell(report func(string), s *store.Store, err error) {
+	st := s.Status()
+	words := fmt.Sprintf("ended: nothing is left unpublished, the root covers position %d", max(st.Published, st.Durable))
+	switch left := s.Left(); {
+	case left != nil:
+		words = fmt.Sprintf("ended: %v", left)
+	case err != nil:
+		words = fmt.Sprintf("ended before everything was done; the log has it: %v", err)
+	}
+	report(words)
+	if f.lastWords == "" {
+		return
+	}
+	if err := os.WriteFile(f.lastWords, []byte(words+"\n"), 0o644); err != nil {
+		report(err.Error())
+	}
 }
 
 func newHTTPServer(h http.Handler) *http.Server {

@@ -19,7 +19,7 @@ import (
 // store and for the operator, which also collects. Nobody deletes what is not here.
 var mayDelete = map[string][]string{
 	"store":    {"readers/", "recovery/", "probe/"},
-	"operator": {"manifest/", "checkpoint/", "parts/", "boundary/", "readers/", "tables/", "recovery/", "probe/"},
+	"operator": {"manifest/", "checkpoint/", "parts/", "boundary/", "readers/", "orders/", "tables/", "recovery/", "probe/"},
 }
 
 // layout are the beginnings of the names in a root, from docs/protocol.md.

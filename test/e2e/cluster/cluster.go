@@ -8,6 +8,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -37,7 +38,13 @@ type Cluster interface {
 	StopNode(ctx context.Context, node string) error
 	// StartNode brings it back.
 	StartNode(ctx context.Context, node string) error
+	// AddNode adds a node that has no images yet, and returns its name. ErrNodes where a
+	// cluster has the nodes that it was made with.
+	AddNode(ctx context.Context) (string, error)
 }
+
+// ErrNodes says that a cluster cannot get more nodes.
+var ErrNodes = errors.New("this cluster has the nodes that it was made with")
 
 // FromEnvironment returns the implementation that SALVOR_CLUSTER names (local or
 // kind); local if it is unset.

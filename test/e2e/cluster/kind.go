@@ -67,3 +67,5 @@ func (kind) StartNode(ctx context.Context, node string) error {
 	_, err := run(ctx, "docker", "start", node)
 	return err
 }
+
+func (kind) AddNode(context.Context) (string, error) { return "", ErrNodes }

@@ -55,6 +55,10 @@ func (l local) StartNode(ctx context.Context, node string) error {
 	return err
 }
 
+func (l local) AddNode(ctx context.Context) (string, error) {
+	return run(ctx, l.program, "node", "add")
+}
+
 // Root returns the root of the checkout that the caller runs in.
 func Root() (string, error) {
 	dir, err := os.Getwd()

@@ -14,8 +14,10 @@ import (
 //
 // ManagedStore is the reference store, run by the operator.
 type ManagedStoreApplyConfiguration struct {
-	// Replicas is the number of pods; each owns its own tables. It may grow and not
-	// shrink: a pod that went away would leave its tables without a writer.
+	// Replicas is the number of pods; each owns its own tables. When it shrinks, the
+	// pods with the highest numbers are drained first, one at a time: what they have
+	// acknowledged is published, and read from the root from then on. Their volumes
+	// stay. When it grows again, they write the same tables again.
 	Replicas *int32 `json:"replicas,omitempty"`
 	// Image of the store. Empty: the one that the operator was started with.
 	Image *string `json:"image,omitempty"`
@@ -28,6 +30,10 @@ type ManagedStoreApplyConfiguration struct {
 	// CheckpointInterval is how often each pod publishes what its log has made
 	// durable.
 	CheckpointInterval *v1.Duration `json:"checkpointInterval,omitempty"`
+	// DrainTimeout is how long a pod that ends may take to publish what it has
+	// acknowledged. What does not go out in that time is on its volume. The pod's grace
+	// period is 10 seconds longer.
+	DrainTimeout *v1.Duration `json:"drainTimeout,omitempty"`
 	// NodeSelector restricts the nodes that the pods run on.
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// PriorityClassName of the pods.
@@ -85,6 +91,14 @@ func (b *ManagedStoreApplyConfiguration) WithResources(value *ManagedResourcesAp
 // If called multiple times, the CheckpointInterval field is set to the value of the last call.
 func (b *ManagedStoreApplyConfiguration) WithCheckpointInterval(value v1.Duration) *ManagedStoreApplyConfiguration {
 	b.CheckpointInterval = &value
+	return b
+}
+
+// WithDrainTimeout sets the DrainTimeout field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the DrainTimeout field is set to the value of the last call.
+func (b *ManagedStoreApplyConfiguration) WithDrainTimeout(value v1.Duration) *ManagedStoreApplyConfiguration {
+	b.DrainTimeout = &value
 	return b
 }
 

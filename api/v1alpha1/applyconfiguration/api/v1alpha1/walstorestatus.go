@@ -19,7 +19,7 @@ type WALStoreStatusApplyConfiguration struct {
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// Conditions: Ready, Reconciling, Stalled, RootClaimed,
 	// ConditionalWritesVerified, WorkloadAvailable, AuditReady, Recovering,
-	// Poisoned, Isolated.
+	// Poisoned, Frozen, Isolated, Changing, Drainable.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// Root is the store that was found in the root, and how far it had come.
 	Root *RootStatusApplyConfiguration `json:"root,omitempty"`
