@@ -3,9 +3,9 @@
 
 // Bench measures, on the cluster that KUBECONFIG names, what only a real one can
 // show: the time from SIGKILL to the healed manifest beside the pod's own restart
-// (goal 10), requests and API writes of one recovery (goal 2), what it costs that the
-// operator is killed in the middle of one (goal 13), and the operator's
-// memory. Every figure is printed with what it is measured against in the same run.
+// (goal 10), requests and API writes of one recovery (goal 2), a writer that sleeps through
+// its recovery (goal 12), what it costs that the operator is killed in the middle of one
+// (goal 13), and the operator's memory. Every figure is printed with what it is measured against in the same run.
 package main
 
 import (
@@ -29,28 +29,30 @@ type bench struct {
 func main() {
 	kills := flag.Int("kills", 100, "kills of a writer container (goal 10)")
 	operators := flag.Int("operators", 20, "kills of an operator in the middle of a recovery (goal 13)")
+	stops := flag.Int("stops", 20, "times a writer is stopped and sleeps through its recovery (goal 12)")
 	streams := flag.Int("streams", 24, "pods of the largest store (memory)")
-	parts := flag.String("parts", "memory,requests,heal,operator", "what is measured, in this order")
+	parts := flag.String("parts", "memory,requests,heal,stopped,operator", "what is measured, in this order")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *parts, *kills, *operators, *streams); err != nil {
+	if err := run(ctx, *parts, *kills, *stops, *operators, *streams); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: FAILED:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, parts string, kills, operators, streams int) error {
+func run(ctx context.Context, parts string, kills, stops, operators, streams int) error {
 	b := &bench{}
 	measures := map[string]func(context.Context) error{
 		"memory":   func(ctx context.Context) error { return b.memory(ctx, streams) },
 		"requests": b.requests,
 		"heal":     func(ctx context.Context) error { return b.heal(ctx, kills) },
+		"stopped":  func(ctx context.Context) error { return b.stopped(ctx, stops) },
 		"operator": func(ctx context.Context) error { return b.mid(ctx, operators) },
 	}
 	for _, part := range strings.Split(parts, ",") {
 		if measures[part] == nil {
-			return fmt.Errorf("-parts: %q is none of memory, requests, heal, operator", part)
+			return fmt.Errorf("-parts: %q is none of memory, requests, heal, stopped, operator", part)
 		}
 	}
 	machine, err := cluster.FromEnvironment()
