@@ -20,6 +20,7 @@ import (
 	"github.com/salvor-io/salvor/audit"
 	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/objstore/fault"
 	"github.com/salvor-io/salvor/recovery"
 	"github.com/salvor-io/salvor/test/contract"
 )
@@ -179,5 +180,57 @@ func TestEveryAPIWriteMayFail(t *testing.T) {
 	}
 	if n := len(w.sidecars()); n != 10 {
 		t.Errorf("%d resources of 10 operations", n)
+	}
+}
+
+// The object store is away when a freeze is to end: it ends when it is back, by the
+// release if there is time left, and by its own end if there is not. Until then everybody
+// is told why it has not.
+func TestAThawOutlastsAnOutage(t *testing.T) {
+	contract.Row(t, 108, 137)
+	for _, c := range []struct {
+		name string
+		late bool // the lock's time is over before the object store is back
+		want []string
+	}{
+		{"back in time", false, []string{"lock Draining", "lock Frozen", "release"}},
+		{"back too late", true, []string{"lock Draining", "lock Frozen", "expire"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var cut *outage
+			w, pods := ledgerServed(t, 1, func(w *world) {
+				cut = &outage{Bucket: w.root}
+				w.opt.OpenBucket = func(context.Context, v1alpha1.Root, Access) (objstore.Bucket, error) { return cut, nil }
+				w.opt.BackoffMost = time.Second
+			})
+			pods[0].bucket.When("an outage", func(fault.Call) bool { return cut.down.Load() }).Fail(errDown)
+			until := time.Now().Add(time.Hour)
+			if c.late {
+				until = time.Now().Add(4 * time.Second)
+			}
+			m := w.freeze("restart", func(m *v1alpha1.StoreMaintenance) { m.Spec.Until = metav1.NewTime(until) })
+			until = m.Spec.Until.Time
+			w.smt("restart", v1alpha1.ConditionHeld, "True Frozen")
+			cut.down.Store(true)
+			w.becomes("ledger", v1alpha1.ConditionReady, "False RootUnreachable")
+			if c.late {
+				st := w.smt("restart", v1alpha1.ConditionHeld, "True Frozen")
+				eventually(t, "its time to be over, and the outage to be told", func() bool {
+					st = w.smt("restart", v1alpha1.ConditionHeld, "True Frozen")
+					return time.Now().After(until) && strings.Contains(st.Stores[0].Message, "connection refused")
+				}, func() string { return fmt.Sprintf("%+v", st) })
+			} else {
+				w.thaw(m)
+			}
+			throughout(t, 2*never, "it is held", func() bool { _, st := w.state("ledger"); return st.Lock != nil })
+			parked := pods[0].write("parked")
+			cut.down.Store(false)
+			w.unlocked("ledger")
+			must(t, <-parked)
+			wants(t, w.entries("ledger"), c.want...)
+			if c.late {
+				w.smt("restart", v1alpha1.ConditionReleased, "True Expired")
+			}
+		})
 	}
 }

@@ -24,7 +24,7 @@ type gate struct {
 	// outside for the end of the hold.
 	inside, writing, parked int
 	why                     *Refusal      // nil: open
-	hold                    *Refusal      // what a parked writer is told in the end; nil: no lock
+	hold                    func() *Refusal // what a parked writer is told in the end; nil: nothing holds it
 	thawed                  chan struct{} // closed when the hold ends; nil when nobody waits for it
 	empty                   chan struct{} // closed when nobody is inside; nil when nobody waits for it
 	drained                 func()        // called when the last writing one has left under a hold
@@ -72,9 +72,10 @@ func (g *gate) park(ctx context.Context, bound <-chan time.Time) error {
 	case <-thawed:
 		return nil
 	case <-bound:
-		return told
+		return told()
 	case <-ctx.Done():
-		return &Refusal{Reason: ReasonFrozen, Message: "the caller stopped waiting: " + told.Message, RetryAfter: told.RetryAfter, Cause: context.Cause(ctx)}
+		r := told()
+		return &Refusal{Reason: ReasonFrozen, Message: "the caller stopped waiting: " + r.Message, RetryAfter: r.RetryAfter, Cause: context.Cause(ctx)}
 	}
 }
 
@@ -104,7 +105,7 @@ func (g *gate) shut(why *Refusal) {
 }
 
 // held parks whoever comes to write; nil ends it, and lets the parked in.
-func (g *gate) held(told *Refusal) {
+func (g *gate) held(told func() *Refusal) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.hold = told

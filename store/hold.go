@@ -26,7 +26,7 @@ const (
 func (s *Store) heed(l *manifest.Lock) {
 	same := func(other *manifest.Lock) bool { return l == other || l != nil && other != nil && *l == *other }
 	if l != nil && !same(s.held()) {
-		s.gate.held(frozen(l, s.opt.Now()))
+		s.gate.held(frozen(l, s.opt.Now))
 	}
 	if !same(s.kept) {
 		if err := writeHold(s.opt.FS, s.opt.Dir, l); err != nil {
@@ -53,16 +53,21 @@ func (s *Store) held() *manifest.Lock {
 	return s.lock
 }
 
-// frozen is what a client is told who waited for the end of a lock in vain.
-func frozen(l *manifest.Lock, now time.Time) *Refusal {
-	if l == nil {
-		return nil
+// frozen is what a client is told, then, who waited for the end of a lock in vain.
+func frozen(l *manifest.Lock, now func() time.Time) func() *Refusal {
+	return func() *Refusal {
+		const more = "reads go on, and `salvor manifest show` tells more"
+		// Nobody knows whether it ends earlier; this process's clock may be wrong.
+		again := min(max(l.Until.Sub(now()), time.Second), 30*time.Second)
+		r := &Refusal{Reason: ReasonFrozen, RetryAfter: again, Message: fmt.Sprintf("no writes until %s: the store is %s for %q by %s; %s",
+			l.Until.UTC().Format(time.RFC3339), l.Mode, l.Reason, l.Owner, more)}
+		if !now().Before(l.Until) {
+			r.RetryAfter = holdLookMost
+			r.Message = fmt.Sprintf("no writes yet: the store was %s for %q by %s until %s, and the object store, by whose clock that ends, has not confirmed it; %s",
+				l.Mode, l.Reason, l.Owner, l.Until.UTC().Format(time.RFC3339), more)
+		}
+		return r
 	}
-	// Nobody knows whether it ends earlier; this process's clock may be wrong.
-	again := min(max(l.Until.Sub(now), time.Second), 30*time.Second)
-	return &Refusal{Reason: ReasonFrozen, RetryAfter: again, Message: fmt.Sprintf(
-		"no writes until %s: the store is %s for %q by %s; reads go on, and `salvor manifest show` tells more",
-		l.Until.UTC().Format(time.RFC3339), l.Mode, l.Reason, l.Owner)}
 }
 
 // expire ends a lock whose time is over by the object store's date: with the

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -378,6 +379,59 @@ func TestAThawNeedsNobodyToTellIt(t *testing.T) {
 			t.Errorf("it saw the release after %s", took)
 		}
 	})
+}
+
+// The object store is away while a lock holds the store: writers wait, and are told why.
+// When it is back, a lock that was released meanwhile has ended, and one whose time is over
+// is ended; not before, whatever the own clock says.
+func TestAnOutageUnderALock(t *testing.T) {
+	contract.Row(t, 108)
+	for _, c := range []struct {
+		name     string
+		lasts    time.Duration // of the lock
+		down     time.Duration
+		released bool // by somebody who reaches the object store
+		says     string
+		how      manifest.Kind
+	}{
+		{"for a minute, and it is released", time.Hour, time.Minute, true, "no writes until 2000-01-01T01:00:00Z: the store is Frozen for \"database restart\" by M1; reads go on", manifest.KindRelease},
+		{"beyond the end of the lock", time.Minute, 10 * time.Minute, false, "no writes yet: the store was Frozen for \"database restart\" by M1 until 2000-01-01T00:01:00Z, and the object store, by whose clock that ends, has not confirmed it; reads go on", manifest.KindExpire},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				p := w.start()
+				defer p.stop()
+				p.must(put("t", "k", "1"))
+				began := time.Now()
+				w.lockFor(manifest.Frozen, c.lasts)
+				p.heeds(control.Frozen)
+				var down atomic.Bool
+				down.Store(true)
+				p.bucket.When("an outage", func(fault.Call) bool { return down.Load() }).Fail(errors.New("connection refused"))
+				if c.released {
+					w.release()
+				}
+				time.Sleep(c.down)
+				var refusal *store.Refusal
+				if err := <-p.try(put("t", "k", "2")); !errors.As(err, &refusal) || refusal.Reason != store.ReasonFrozen || !strings.HasPrefix(refusal.Message, c.says) || refusal.RetryAfter <= 0 {
+					t.Fatalf("%v, %s after it began", err, time.Since(began))
+				}
+				w.same("in the outage", p.rows(), content{"t": {"k": `{"v":"1"}`}})
+				down.Store(false)
+				back := time.Now()
+				if err := <-p.try(put("t", "k", "3")); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(back); took > 6*time.Second {
+					t.Errorf("it went on %s after the object store was back", took)
+				}
+				if st := w.state(); st.Lock != nil || st.EndedLock == nil || st.EndedLock.How != c.how {
+					t.Errorf("lock %+v, ended %+v", st.Lock, st.EndedLock)
+				}
+			})
+		})
+	}
 }
 
 // A lock that nobody releases ends when the object store says that its time is

@@ -107,14 +107,15 @@ func (s *Store) follow(h *heeded, spent string) {
 	s.signal.Notify()
 }
 
-// told is what a client is told that may not write now; nil: it may. Under mu.
-func (s *Store) told() *Refusal {
+// told says what a client is told that may not write now; nil: it may. Under mu.
+func (s *Store) told() func() *Refusal {
 	switch {
 	case s.lock != nil:
-		return frozen(s.lock, s.opt.Now())
+		return frozen(s.lock, s.opt.Now)
 	case s.heeding.drains():
-		return &Refusal{Reason: ReasonDraining, RetryAfter: time.Second, Message: fmt.Sprintf(
+		r := &Refusal{Reason: ReasonDraining, RetryAfter: time.Second, Message: fmt.Sprintf(
 			"this process takes no more writes: %s (asked by %s); reads go on", s.heeding.order.Reason, s.heeding.order.By)}
+		return func() *Refusal { return r }
 	default:
 		return nil
 	}

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ func newStoreLoadCommand() *cobra.Command {
 	var file string
 	var duration time.Duration
 	var rate float64
+	var open, trace bool
 	cmd := &cobra.Command{
 		Use:   "load",
 		Short: "Put transactions on stores, so that what is lost can be told",
@@ -31,13 +33,27 @@ its id, until it is answered. With --verify every acknowledged transaction is
 recorded in a file, fsynced, and checked through the API at the end; salvor store
 load verify checks the file again later.
 
+With --open transactions are sent by the clock, as people do who do not know of each
+other: one that finds the store busy, frozen or gone is due all the same, and its
+latency counts from then. --trace prints what became of each, a JSON line with times
+in nanoseconds.
+
 Exit codes: 0 good, 1 something acknowledged is lost or there by half, 2 it could
 not be told.`,
 		Example: `  salvor store load --target http://127.0.0.1:8410 --transactions 10000 --verify acks.ndjson
-  salvor store load --target http://10.0.0.1:8410 --target http://10.0.0.2:8410 --duration 5m --verify acks.ndjson`,
+  salvor store load --target http://10.0.0.1:8410 --target http://10.0.0.2:8410 --duration 5m --verify acks.ndjson
+  salvor store load --open --rate 200 --concurrency 400 --duration 1m --trace`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if rate > 0 {
+			if trace {
+				opt.Trace = tracer(cmd.OutOrStdout())
+			}
+			switch {
+			case open && rate <= 0:
+				return errors.New("--open needs --rate: how many transactions a second are due")
+			case open:
+				opt.Every = time.Duration(float64(len(opt.Targets)) / rate * float64(time.Second))
+			case rate > 0:
 				opt.Gap = time.Duration(float64(opt.Concurrency) / rate * float64(time.Second))
 			}
 			if duration > 0 && !cmd.Flags().Changed("transactions") {
@@ -54,11 +70,19 @@ not be told.`,
 	fl.IntVar(&opt.Concurrency, "concurrency", 8, "workers")
 	fl.IntVar(&opt.Keys, "keys", 1000, "keys that each worker writes, over and over")
 	fl.Float64Var(&rate, "rate", 0, "transactions a second over all workers, at most; 0: as fast as they are answered")
+	fl.BoolVar(&open, "open", false, "an open loop: send --rate transactions a second, answered or not, with up to --concurrency of them under way")
+	fl.BoolVar(&trace, "trace", false, "print a JSON line for each transaction: when it was due, how long it took, which tries failed")
 	fl.DurationVar(&opt.Timeout, "timeout", 10*time.Second, "how long one try may take")
 	fl.DurationVar(&opt.GiveUp, "give-up", 2*time.Minute, "how long one transaction is sent again")
 	fl.StringVar(&file, "verify", "", "record acknowledged transactions in this file, and check them at the end")
 	cmd.AddCommand(newStoreLoadVerifyCommand())
 	return cmd
+}
+
+// tracer prints one line for each transaction.
+func tracer(w io.Writer) func(load.Trace) {
+	enc := json.NewEncoder(w)
+	return func(t load.Trace) { _ = enc.Encode(t) } // a reader that has gone is no reason to end the load
 }
 
 func runLoad(ctx context.Context, stdout io.Writer, opt load.Options, duration time.Duration, file string) error {

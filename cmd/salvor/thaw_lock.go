@@ -86,7 +86,7 @@ func (f *thawFlags) thaw(cmd *cobra.Command, c client.Client, all []*thawing) []
 	out := []thawed{}
 	for _, t := range all {
 		if f.alone {
-			t.release(ctx, c)
+			t.release(ctx, c, releasing{wait: f.wait, stderr: cmd.ErrOrStderr()})
 		}
 		if t.m == nil {
 			continue
@@ -113,20 +113,20 @@ func (f *thawFlags) thaw(cmd *cobra.Command, c client.Client, all []*thawing) []
 
 // release publishes the end of the locks with the caller's rights. What was held when
 // it was looked at first and is released now was thawed, whoever was faster.
-func (t *thawing) release(ctx context.Context, c client.Client) {
+func (t *thawing) release(ctx context.Context, c client.Client, r releasing) {
 	for i := range t.stores {
 		s := &t.stores[i]
 		if s.Outcome == lockNone {
 			continue
 		}
-		s.Outcome, s.Message = t.releaseOne(ctx, c, s.Store)
+		s.Outcome, s.Message = t.releaseOne(ctx, c, r, s.Store)
 		if s.Outcome == lockLost && t.m != nil && t.lockedAt[i] == 0 {
 			s.Outcome, s.Message = lockNone, "it did not hold the store"
 		}
 	}
 }
 
-func (t *thawing) releaseOne(ctx context.Context, c client.Client, store string) (outcome, message string) {
+func (t *thawing) releaseOne(ctx context.Context, c client.Client, r releasing, store string) (outcome, message string) {
 	var ws v1alpha1.WALStore
 	if err := c.Get(ctx, client.ObjectKey{Namespace: t.namespace, Name: store}, &ws); err != nil {
 		return t.without(err)
@@ -136,20 +136,15 @@ func (t *thawing) releaseOne(ctx context.Context, c client.Client, store string)
 		return notTold, fmt.Sprintf("open the root: %v; with credentials of your own: salvor manifest thaw --root %s --owner %s", err, ws.Spec.Root.URI, t.owner)
 	}
 	defer b.Close()
-	m, err := manifest.Open(ctx, b, manifest.Options{NewID: newID})
-	if err != nil {
-		return notTold, err.Error()
-	}
-	was := m.View().Lock
-	pub, err := m.Release(ctx, manifest.Publisher{Role: manifest.RoleOperator, Process: manifest.ProcessID(newID())}, t.owner)
+	ended, err := r.release(ctx, b, t.owner)
 	var notHeld *manifest.NotHeldError
 	switch {
+	case err == nil && ended.How == manifest.KindRelease:
+		return lockThawed, fmt.Sprintf("released in manifest %d", ended.Version)
 	case err == nil:
-		return lockThawed, fmt.Sprintf("released in manifest %d", pub.Version)
+		return lockThawed, fmt.Sprintf("ended in manifest %d by %s", ended.Version, ended.How)
 	case !errors.As(err, &notHeld):
 		return notTold, err.Error()
-	case was != nil && was.Owner == t.owner && notHeld.Ended != nil: // between the two requests
-		return lockThawed, fmt.Sprintf("ended in manifest %d by %s", notHeld.Ended.Version, notHeld.Ended.How)
 	default:
 		return lockLost, err.Error() + ": what was written since was not held back"
 	}

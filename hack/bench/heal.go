@@ -96,7 +96,9 @@ func (b *bench) remove(ctx context.Context, namespace string) {
 	}
 }
 
-func quantile(d []time.Duration, q float64) time.Duration {
+func quantile(d []time.Duration, q float64) time.Duration { return exact(d, q).Round(time.Millisecond) }
+
+func exact(d []time.Duration, q float64) time.Duration {
 	s := slices.Sorted(slices.Values(d))
-	return s[min(len(s)-1, int(q*float64(len(s))))].Round(time.Millisecond)
+	return s[min(len(s)-1, int(q*float64(len(s))))]
 }

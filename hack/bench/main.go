@@ -5,15 +5,18 @@
 // show: the time from SIGKILL to the healed manifest beside the pod's own restart
 // (goal 10), requests and API writes of one recovery (goal 2), a writer that sleeps through
 // its recovery (goal 12), what it costs that the operator is killed in the middle of one
-// (goal 13), and the operator's memory. Every figure is printed with what it is measured against in the same run.
+// (goal 13), for how long a store is closed for a roll-back (goal 14), what its neighbours
+// feel of a freeze (goal 15), a drain (goal 16), and the operator's memory. Every figure is printed with what it is measured against in the same run.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -30,29 +33,35 @@ func main() {
 	kills := flag.Int("kills", 100, "kills of a writer container (goal 10)")
 	operators := flag.Int("operators", 20, "kills of an operator in the middle of a recovery (goal 13)")
 	stops := flag.Int("stops", 20, "times a writer is stopped and sleeps through its recovery (goal 12)")
+	undos := flag.Int("undos", 200, "freezes for a roll-back (goal 14)")
+	stores := flag.Int("stores", 100, "stores, one of which is frozen (goal 15)")
+	rounds := flag.Int("rounds", 5, "times that each of twenty pods is evicted (goal 16)")
 	streams := flag.Int("streams", 24, "pods of the largest store (memory)")
-	parts := flag.String("parts", "memory,requests,heal,stopped,operator", "what is measured, in this order")
+	parts := flag.String("parts", "memory,requests,heal,stopped,operator,undo,neighbours,drain", "what is measured, in this order")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *parts, *kills, *stops, *operators, *streams); err != nil {
+	b := &bench{}
+	measures := map[string]func(context.Context) error{
+		"memory":     func(ctx context.Context) error { return b.memory(ctx, *streams) },
+		"requests":   b.requests,
+		"heal":       func(ctx context.Context) error { return b.heal(ctx, *kills) },
+		"stopped":    func(ctx context.Context) error { return b.stopped(ctx, *stops) },
+		"operator":   func(ctx context.Context) error { return b.mid(ctx, *operators) },
+		"undo":       func(ctx context.Context) error { return b.undo(ctx, *undos) },
+		"neighbours": func(ctx context.Context) error { return b.neighbours(ctx, *stores) },
+		"drain":      func(ctx context.Context) error { return b.drain(ctx, *rounds) },
+	}
+	if err := b.run(ctx, strings.Split(*parts, ","), measures); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: FAILED:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, parts string, kills, stops, operators, streams int) error {
-	b := &bench{}
-	measures := map[string]func(context.Context) error{
-		"memory":   func(ctx context.Context) error { return b.memory(ctx, streams) },
-		"requests": b.requests,
-		"heal":     func(ctx context.Context) error { return b.heal(ctx, kills) },
-		"stopped":  func(ctx context.Context) error { return b.stopped(ctx, stops) },
-		"operator": func(ctx context.Context) error { return b.mid(ctx, operators) },
-	}
-	for _, part := range strings.Split(parts, ",") {
+func (b *bench) run(ctx context.Context, parts []string, measures map[string]func(context.Context) error) error {
+	for _, part := range parts {
 		if measures[part] == nil {
-			return fmt.Errorf("-parts: %q is none of memory, requests, heal, stopped, operator", part)
+			return fmt.Errorf("-parts: %q is none of %s", part, strings.Join(slices.Sorted(maps.Keys(measures)), ", "))
 		}
 	}
 	machine, err := cluster.FromEnvironment()
@@ -71,7 +80,7 @@ func run(ctx context.Context, parts string, kills, stops, operators, streams int
 	if err := b.InstallOperator(ctx); err != nil {
 		return err
 	}
-	for _, part := range strings.Split(parts, ",") {
+	for _, part := range parts {
 		if err := measures[part](ctx); err != nil {
 			return err
 		}

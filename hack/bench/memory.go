@@ -77,7 +77,7 @@ memory    the operator that acts, resident, %s after the last change
 }
 
 func (b *bench) residentKiB(ctx context.Context) (int, error) {
-	pod, err := b.leaderPod(ctx)
+	pod, err := b.Leader(ctx)
 	if err != nil {
 		return 0, err
 	}

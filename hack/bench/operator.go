@@ -138,7 +138,7 @@ func (b *bench) disturbed(ctx context.Context, o harness.StoreOptions, v harness
 	if op, err = b.parked(ctx, v, round); err != nil {
 		return op, t, err
 	}
-	leader, err := b.leaderPod(ctx)
+	leader, err := b.Leader(ctx)
 	if err != nil {
 		return op, t, err
 	}
@@ -197,7 +197,7 @@ func (b *bench) succeed(ctx context.Context, leader string) error {
 				return name + " is not ready, or the old one", nil
 			}
 		}
-		if now, err := b.leaderPod(ctx); err != nil || now == leader {
+		if now, err := b.Leader(ctx); err != nil || now == leader {
 			return "the Lease is held by " + now, err
 		}
 		return "", nil

@@ -167,24 +167,12 @@ func shape(line string) string {
 
 // leader is the address of the operator that acts.
 func (b *bench) leader(ctx context.Context) (string, error) {
-	pod, err := b.leaderPod(ctx)
+	pod, err := b.Leader(ctx)
 	if err != nil {
 		return "", err
 	}
 	p, err := b.Pod(ctx, harness.OperatorNamespace, pod)
 	return p.Status.PodIP, err
-}
-
-func (b *bench) leaderPod(ctx context.Context) (string, error) {
-	l, err := b.Kube.CoordinationV1().Leases(harness.OperatorNamespace).Get(ctx, "operator.recovery.salvor.io", getOptions)
-	if err != nil {
-		return "", err
-	}
-	if l.Spec.HolderIdentity == nil {
-		return "", fmt.Errorf("nobody holds the Lease %s", l.Name)
-	}
-	pod, _, _ := strings.Cut(*l.Spec.HolderIdentity, "_")
-	return pod, nil
 }
 
 var written = regexp.MustCompile(`(?m)^apiserver_request_total\{(.*group="recovery\.salvor\.io".*)\} (\S+)$`)

@@ -22,6 +22,23 @@ import (
 // errAgain marks what is worth another try under the same id.
 var errAgain = errors.New("not answered")
 
+// refused is an answer that may be another one the next time.
+type refused struct {
+	status int
+	says   string
+}
+
+func (e *refused) Error() string { return fmt.Sprintf("%s: %s", errAgain, e.says) }
+func (*refused) Unwrap() error   { return errAgain }
+
+// statusOf is the HTTP status of a try that failed; 0: there was no answer.
+func statusOf(err error) int {
+	if e := (*refused)(nil); errors.As(err, &e) {
+		return e.status
+	}
+	return 0
+}
+
 // client talks to one store.
 type client struct {
 	base string
@@ -72,7 +89,7 @@ func (c *client) call(ctx context.Context, method, path string, body []byte, int
 	case res.StatusCode == http.StatusOK:
 		return json.Unmarshal(raw, into)
 	case res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests:
-		return fmt.Errorf("%w: %s: %s", errAgain, res.Status, bytes.TrimSpace(raw))
+		return &refused{res.StatusCode, fmt.Sprintf("%s: %s", res.Status, bytes.TrimSpace(raw))}
 	default:
 		return fmt.Errorf("%s %s: %s: %s", method, req.URL, res.Status, bytes.TrimSpace(raw))
 	}

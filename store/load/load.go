@@ -29,6 +29,13 @@ type Options struct {
 	Tables, Concurrency, Keys int
 	// Gap is the least time between two transactions of one worker.
 	Gap time.Duration
+	// Every makes it an open loop: for each target a transaction is due that often,
+	// whether or not the ones before it were answered, and waits for a free worker. 0: a
+	// closed loop, in which each worker sends its next one when it has an answer.
+	Every time.Duration
+	// Trace is called for every transaction that was acknowledged, by one at a time;
+	// nil: nobody looks.
+	Trace func(Trace)
 	// Timeout of one try: a store whose address has gone does not answer. Default 10 s.
 	Timeout time.Duration
 	// GiveUp is how long one transaction, or one read, is tried. Default 2 min.
@@ -102,9 +109,16 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	defer cancel(nil)
 	r := &run{opt: o, id: o.NewID(), began: o.Now()}
 	var wg sync.WaitGroup
+	due := make([]chan time.Time, len(o.Targets))
+	for i := range due {
+		if o.Every > 0 {
+			due[i] = make(chan time.Time)
+			wg.Go(func() { r.schedule(ctx, due[i]) })
+		}
+	}
 	for n := range o.Concurrency {
 		wg.Go(func() {
-			if err := r.worker(ctx, n); err != nil {
+			if err := r.worker(ctx, n, due[n%len(due)]); err != nil {
 				cancel(err)
 			}
 		})
@@ -128,7 +142,7 @@ type run struct {
 	latencies []time.Duration
 }
 
-func (r *run) worker(ctx context.Context, n int) error {
+func (r *run) worker(ctx context.Context, n int, due <-chan time.Time) error {
 	c := newClient(r.opt.Targets[n%len(r.opt.Targets)], r.opt.HTTP)
 	prefix := ""
 	err := r.again(ctx, func() error {
@@ -136,8 +150,12 @@ func (r *run) worker(ctx context.Context, n int) error {
 		prefix = t.Prefix
 		return err
 	})
-	for seq := uint64(1); err == nil && r.take(); seq++ {
-		if err = r.one(ctx, c, prefix, n, seq); err == nil && r.opt.Gap > 0 {
+	for seq := uint64(1); err == nil; seq++ {
+		began, more := r.next(due)
+		if !more {
+			break
+		}
+		if err = r.one(ctx, c, prefix, n, seq, began); err == nil && r.opt.Gap > 0 {
 			err = r.opt.Sleep(ctx, r.opt.Gap)
 		}
 	}
@@ -147,13 +165,22 @@ func (r *run) worker(ctx context.Context, n int) error {
 	return err
 }
 
+// next waits until a transaction is due, and says since when; false: it was the last.
+func (r *run) next(due <-chan time.Time) (since time.Time, more bool) {
+	if due == nil {
+		return r.opt.Now(), r.take()
+	}
+	since, more = <-due
+	return since, more
+}
+
 // take reports whether there is one more to do.
 func (r *run) take() bool {
 	return r.opt.Transactions == 0 || r.taken.Add(1) <= int64(r.opt.Transactions)
 }
 
-// one sends one transaction until it is answered.
-func (r *run) one(ctx context.Context, c *client, prefix string, n int, seq uint64) error {
+// one sends one transaction, which is due since began, until it is answered.
+func (r *run) one(ctx context.Context, c *client, prefix string, n int, seq uint64, began time.Time) error {
 	a := Ack{
 		Prefix: prefix, Key: fmt.Sprintf("%s-w%d-k%d", r.id, n, seq%uint64(r.opt.Keys)),
 		Token: fmt.Sprintf("%s-w%d-%d", r.id, n, seq), Seq: seq, Of: r.opt.Tables,
@@ -167,12 +194,16 @@ func (r *run) one(ctx context.Context, c *client, prefix string, n int, seq uint
 		t.Statements = append(t.Statements, store.Statement{Op: store.OpPut, Table: tableName(i), Key: a.Key, Row: raw})
 	}
 	var result store.Result
-	began := r.opt.Now()
+	trace := Trace{Token: a.Token, Target: n % len(r.opt.Targets), Due: began}
 	err = r.again(ctx, func() error {
+		sent := r.opt.Now()
 		var err error
-		result, err = c.transact(ctx, t)
+		if result, err = c.transact(ctx, t); err != nil && r.opt.Trace != nil {
+			trace.Failed = append(trace.Failed, Try{Sent: sent, Status: statusOf(err), Waited: r.opt.Now().Sub(sent), Says: err.Error()})
+		}
 		return err
 	})
+	trace.Took = r.opt.Now().Sub(began)
 	if err != nil {
 		r.count(func(s *Summary) { s.Unanswered++ })
 		return err
@@ -189,6 +220,9 @@ func (r *run) one(ctx context.Context, c *client, prefix string, n int, seq uint
 			s.Repeated++
 		}
 		r.latencies = append(r.latencies, r.opt.Now().Sub(began))
+		if r.opt.Trace != nil {
+			r.opt.Trace(trace)
+		}
 	})
 	return nil
 }

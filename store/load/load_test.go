@@ -10,9 +10,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/salvor-io/salvor/store"
@@ -122,6 +124,95 @@ func TestARefusalEndsTheLoad(t *testing.T) {
 	_, err := load.Run(t.Context(), load.Options{Targets: []string{srv.URL}, NewID: func() string { return "RUN" }})
 	if err == nil || !strings.Contains(err.Error(), "table name is bad") {
 		t.Fatalf("%v", err)
+	}
+}
+
+// fakeStore answers in memory: under synctest its time is virtual.
+type fakeStore func(t store.Transaction) (status int, body string)
+
+func (f fakeStore) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	if r.URL.Path == "/v1/tables" {
+		_, _ = w.WriteString(`{"writer":"w","prefix":"w.","tables":[]}`)
+		return w.Result(), nil
+	}
+	var t store.Transaction
+	if err := json.NewDecoder(r.Body).Decode(&t); err != nil {
+		return nil, err
+	}
+	status, body := f(t)
+	w.WriteHeader(status)
+	_, _ = w.WriteString(body)
+	return w.Result(), nil
+}
+
+// In an open loop writes come by the clock while the store is held; the latency of each
+// counts from when it was due, and who finds no free worker has waited all the same. In a
+// closed one nobody comes while nobody is answered.
+func TestAnOpenLoopDoesNotWaitForAnswers(t *testing.T) {
+	for _, c := range []struct {
+		name               string
+		every              time.Duration
+		workers, waited    int
+		longest, shortfall time.Duration
+	}{
+		{"open", 10 * time.Millisecond, 400, 100, time.Second, 10 * time.Millisecond},
+		{"open, with few workers", 10 * time.Millisecond, 5, 100, time.Second, 10 * time.Millisecond},
+		{"closed", 0, 5, 5, time.Second, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				held := func(store.Transaction) (int, string) { // for the first second
+					time.Sleep(time.Until(began.Add(time.Second)))
+					return http.StatusOK, `{"position":1}`
+				}
+				var waited []time.Duration
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				defer cancel()
+				sum, err := load.Run(ctx, load.Options{
+					Targets: []string{"http://a"}, Every: c.every, Gap: 10*time.Millisecond - c.every, Concurrency: c.workers,
+					NewID: func() string { return "RUN" }, HTTP: &http.Client{Transport: fakeStore(held)},
+					Trace: func(tr load.Trace) {
+						if tr.Took > 0 {
+							waited = append(waited, tr.Took)
+						}
+					},
+				})
+				if err != nil || len(waited) != c.waited || slices.Max(waited) != c.longest || sum.Unanswered != 0 {
+					t.Fatalf("%d waited, %v, the longest %v; %+v, %v", len(waited), waited, slices.Max(waited), sum, err)
+				}
+				slices.Sort(waited)
+				for i := 1; i < len(waited); i++ {
+					if waited[i]-waited[i-1] != c.shortfall {
+						t.Fatalf("those who came while it was held have waited %v", waited)
+					}
+				}
+			})
+		})
+	}
+}
+
+// What became of a transaction names each try that failed, with its status.
+func TestATraceNamesWhatFailed(t *testing.T) {
+	calls := 0
+	var got []load.Trace
+	_, err := load.Run(t.Context(), load.Options{
+		Targets: []string{"http://a", "http://b"}, Concurrency: 2, Transactions: 1, NewID: func() string { return "RUN" }, Sleep: noWait,
+		HTTP: &http.Client{Transport: fakeStore(func(store.Transaction) (int, string) {
+			if calls++; calls == 1 {
+				return http.StatusServiceUnavailable, "no writes until noon"
+			}
+			return http.StatusOK, `{"position":1}`
+		})},
+		Trace: func(tr load.Trace) { got = append(got, tr) },
+	})
+	if err != nil || len(got) != 1 || len(got[0].Failed) != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	tr, f := got[0], got[0].Failed[0]
+	if f.Status != http.StatusServiceUnavailable || !strings.Contains(f.Says, "no writes until noon") || f.Sent.Before(tr.Due) || f.Waited > tr.Took || tr.Token == "" {
+		t.Fatalf("%+v", tr)
 	}
 }
 

@@ -63,6 +63,7 @@ spec:
         - |
           PATH=/usr/lib/postgresql/15/bin:$PATH
           test -s /data/db/PG_VERSION || initdb -D /data/db -U postgres --auth=trust --locale=C --encoding=UTF8 --no-sync
+          chmod 0700 /data/db # the kubelet lets the group of fsGroup in, each time that it mounts, and PostgreSQL does not start then
           exec postgres -D /data/db -c listen_addresses= -c unix_socket_directories=/run/postgresql -c autovacuum=off -c wal_level=minimal -c max_wal_senders=0
         env:
         - {name: PGHOST, value: /run/postgresql}

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/oklog/ulid/v2"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -25,8 +24,6 @@ import (
 	"github.com/salvor-io/salvor/internal/failpoint"
 	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/objstore"
-	"github.com/salvor-io/salvor/objstore/fault"
-	"github.com/salvor-io/salvor/recovery"
 	"github.com/salvor-io/salvor/recovery/commitlog"
 	"github.com/salvor-io/salvor/test/contract"
 	"github.com/salvor-io/salvor/test/e2e/cluster"
@@ -60,16 +57,14 @@ var _ = Describe("An operation that readers can see", Ordered, Serial, func() {
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(closeBucket)
 		root = b
-		_, err = foreignCommit(ctx, root, "old", nil)
+		_, err = harness.ForeignCommit(ctx, root, "old", nil)
 		Expect(err).NotTo(HaveOccurred())
 	}, NodeTimeout(8*time.Minute))
 
 	// left leaves an operation half done, and waits until it needs approval.
 	left := func(ctx SpecContext) (op manifest.OperationID, rsc *v1alpha1.RecoverySidecar) {
 		GinkgoHelper()
-		op, err := foreignCommit(ctx, root, "new", func(b *fault.Bucket) {
-			b.On(fault.PutIfAbsent, commitlog.Prefix).Nth(2).Crash(fault.Before)
-		})
+		op, err := harness.ForeignCommit(ctx, root, "new", harness.HalfDone)
 		Expect(err).To(HaveOccurred())
 		Expect(readers(ctx, root)).To(Equal("new old"))
 		Expect(h.Eventually(ctx, "the operation needs approval", 2*time.Minute, func(ctx context.Context) (string, error) {
@@ -150,7 +145,7 @@ var _ = Describe("An operation that readers can see", Ordered, Serial, func() {
 		_, err = machine.Signal(ctx, harness.OperatorNamespace, stands, "operator", cluster.Continue)
 		Expect(err).NotTo(HaveOccurred())
 		_ = h.ReleaseOperator(ctx, stands, failpoint.RecoveryPartlyRestored) // it may have ended: its Lease is over
-		_, err = foreignCommit(ctx, root, "later", nil)
+		_, err = harness.ForeignCommit(ctx, root, "later", nil)
 		Expect(err).NotTo(HaveOccurred(), "a writer of the new term goes on")
 		Expect(h.Eventually(ctx, "the sleeper has ended or goes on", time.Minute, func(ctx context.Context) (string, error) {
 			p, err := h.Pod(ctx, harness.OperatorNamespace, stands)
@@ -172,35 +167,10 @@ var _ = Describe("An operation that readers can see", Ordered, Serial, func() {
 	}, NodeTimeout(6*time.Minute))
 })
 
-// foreignCommit is one operation of a writer without a pod, on two tables whose readers
-// follow their head; break makes it die on the way.
-func foreignCommit(ctx context.Context, b objstore.Bucket, content string, breaks func(*fault.Bucket)) (manifest.OperationID, error) {
-	door := fault.Wrap(b)
-	newID := func() string { return ulid.Make().String() }
-	m, err := manifest.Open(ctx, door, manifest.Options{NewID: newID})
-	if err != nil {
-		return "", err
-	}
-	w := recovery.NewWriter(m, recovery.WriterOptions{ID: "lake", Process: manifest.ProcessID(newID()), NewID: newID, Await: time.Second})
-	if err := w.Register(ctx); err != nil {
-		return "", err
-	}
-	if breaks != nil {
-		breaks(door)
-	}
-	op := recovery.Operation{Kind: recovery.KindForeign}
-	log := commitlog.New(door, objstore.Patience{Bound: time.Second})
-	for _, t := range []manifest.TableID{"x", "y"} {
-		op.Changes = append(op.Changes, recovery.Change{Table: t, Write: log.Write(content)})
-	}
-	r, err := w.Commit(ctx, op)
-	return r.Operation, err
-}
-
 // readers is what readers of the two tables see.
 func readers(ctx context.Context, b objstore.Bucket) string {
 	var out []string
-	for _, t := range []manifest.TableID{"x", "y"} {
+	for _, t := range harness.ForeignTables {
 		c, err := commitlog.New(b, objstore.Patience{}).Read(ctx, t)
 		if err != nil {
 			return err.Error()

@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"net"
 	"net/url"
 	"os/exec"
 	"strings"
@@ -56,6 +57,18 @@ func (h *Harness) Forward(ctx context.Context, namespace, pod string, port int) 
 // Bucket opens a root on the tests' object store from this machine. uri is as in
 // StoreOptions.RootURI; "" is the whole bucket.
 func (h *Harness) Bucket(ctx context.Context, uri string) (b objstore.Bucket, closeFn func(), err error) {
+	return h.bucket(ctx, uri, func(p *corev1.Pod) (string, func(), error) { return h.Forward(ctx, p.Namespace, p.Name, 7070) })
+}
+
+// DirectBucket is a Bucket without anything between this machine and the server's pod: for
+// times. It takes a cluster whose pods this machine reaches, as the local one's.
+func (h *Harness) DirectBucket(ctx context.Context, uri string) (b objstore.Bucket, closeFn func(), err error) {
+	return h.bucket(ctx, uri, func(p *corev1.Pod) (string, func(), error) {
+		return net.JoinHostPort(p.Status.PodIP, "7070"), func() {}, nil
+	})
+}
+
+func (h *Harness) bucket(ctx context.Context, uri string, reach func(*corev1.Pod) (address string, stop func(), err error)) (b objstore.Bucket, closeFn func(), err error) {
 	var pods corev1.PodList
 	if err := h.List(ctx, &pods, client.InNamespace(StorageNamespace), client.MatchingLabels{"app": "versitygw"}); err != nil {
 		return nil, nil, err
@@ -64,7 +77,7 @@ func (h *Harness) Bucket(ctx context.Context, uri string) (b objstore.Bucket, cl
 		if p.Status.Phase != corev1.PodRunning {
 			continue
 		}
-		address, stop, err := h.Forward(ctx, p.Namespace, p.Name, 7070)
+		address, stop, err := reach(&p)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -19,9 +19,10 @@ import (
 // Load is a pod that puts transactions on a store and writes every acknowledged
 // one to a volume of its own before it sends the next.
 type Load struct {
-	h     *Harness
-	store StoreOptions
-	pod   *corev1.Pod
+	h       *Harness
+	store   StoreOptions
+	targets []string
+	pod     *corev1.Pod
 }
 
 // Targets are the URLs of the API of each of the store's pods, inside the cluster.
@@ -60,12 +61,16 @@ const acksFile = "/work/acks.ndjson"
 // StartLoad starts rate transactions a second over all pods of the store, and
 // waits until the first one was acknowledged.
 func (h *Harness) StartLoad(ctx context.Context, o StoreOptions, rate int) (*Load, error) {
-	l := &Load{h: h, store: o}
+	return h.startLoad(ctx, o, o.Targets(), rate, "--timeout", "2s")
+}
+
+func (h *Harness) startLoad(ctx context.Context, o StoreOptions, targets []string, rate int, how ...string) (*Load, error) {
+	l := &Load{h: h, store: o, targets: targets}
 	if err := h.Create(ctx, l.claim()); err != nil {
 		return nil, err
 	}
-	args := []string{"store", "load", "--transactions", "0", "--timeout", "2s", "--rate", strconv.Itoa(rate), "--verify", acksFile}
-	for _, t := range o.Targets() {
+	args := append([]string{"store", "load", "--transactions", "0", "--rate", strconv.Itoa(rate), "--verify", acksFile}, how...)
+	for _, t := range targets {
 		args = append(args, "--target", t)
 	}
 	l.pod = l.withAcks(toolPod(o, o.Name+"-load", args...))
@@ -115,7 +120,7 @@ func (l *Load) verify(ctx context.Context, args ...string) (int, error) {
 // VerifyAPI checks what was acknowledged against the API of the store's pods.
 func (l *Load) VerifyAPI(ctx context.Context) (int, error) {
 	var args []string
-	for _, t := range l.store.Targets() {
+	for _, t := range l.targets {
 		args = append(args, "--target", t)
 	}
 	return l.verify(ctx, args...)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/salvor-io/salvor/internal/failpoint"
@@ -89,6 +90,19 @@ func (h *Harness) OperatorPods(ctx context.Context, n int, within time.Duration)
 		return fmt.Sprintf("%d pods: %v", len(names), names), nil
 	})
 	return names, err
+}
+
+// Leader is the pod of the operator that acts now.
+func (h *Harness) Leader(ctx context.Context) (string, error) {
+	l, err := h.Kube.CoordinationV1().Leases(OperatorNamespace).Get(ctx, "operator.recovery.salvor.io", metav1.GetOptions{})
+	if err != nil {
+		return "", err
+	}
+	if l.Spec.HolderIdentity == nil || *l.Spec.HolderIdentity == "" {
+		return "", fmt.Errorf("nobody holds the Lease %s", l.Name)
+	}
+	pod, _, _ := strings.Cut(*l.Spec.HolderIdentity, "_")
+	return pod, nil
 }
 
 // operatorFailpointPort is where an operator with failpoints can be parked.

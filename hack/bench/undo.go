@@ -1,0 +1,166 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/salvor-io/salvor/api/v1alpha1"
+	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/store/load"
+	"github.com/salvor-io/salvor/test/e2e/harness"
+)
+
+// span is a time in which something was done, by this machine's clock.
+type span struct{ from, to time.Time }
+
+// undo is the goal about a freeze for a roll-back: n times a writer without a pod
+// leaves an operation that readers can see half of, and the operator drains the store,
+// undoes it and lets go, while writes come by the clock to the store's pods. A write that came
+// when the store was closed waited until it was open: the longest wait of a roll-back is how
+// long it was closed, up to the distance between two writes.
+func (b *bench) undo(ctx context.Context, n int) error {
+	b.Say("goal 14: %d freezes for a roll-back, under writes that come by the clock", n)
+	const elected = "- --leader-elect\n"
+	if err := b.InstallOperator(ctx, elected, elected+"        - --sweep-interval=1s\n        - --idle-sweep-interval=1s\n"); err != nil {
+		return err
+	}
+	defer func() { // the other parts measure it as it comes
+		if err := b.InstallOperator(context.WithoutCancel(ctx)); err != nil {
+			b.Say("%v", err)
+		}
+	}()
+	o := harness.StoreOptions{Namespace: "bench-undo", Name: "orders", Replicas: 2, Interval: "500ms"}
+	if err := b.CreateStore(ctx, o, 3*time.Minute); err != nil {
+		return err
+	}
+	defer b.remove(ctx, o.Namespace)
+	ws := &v1alpha1.WALStore{}
+	ws.Namespace, ws.Name = o.Namespace, o.Name
+	if err := b.Patch(ctx, ws, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"recovery":{"rollBack":"Automatic","orphanAfter":"1s"}}}`))); err != nil {
+		return err
+	}
+	root, closeRoot, err := b.Bucket(ctx, o.RootURI())
+	if err != nil {
+		return err
+	}
+	defer closeRoot()
+	if _, err := harness.ForeignCommit(ctx, root, "old", nil); err != nil {
+		return err
+	}
+	const rate = 200
+	load, err := b.StartOpenLoad(ctx, o, nil, rate)
+	if err != nil {
+		return err
+	}
+	var spans []span
+	var puts []time.Duration
+	for i := range n {
+		if i%(max(1, n/5)) == 0 { // in five windows over the run
+			lw, err := b.puts(ctx, o, 40)
+			if err != nil {
+				return err
+			}
+			puts = append(puts, lw...)
+		}
+		s, err := b.undone(ctx, root)
+		if err != nil {
+			return fmt.Errorf("roll-back %d: %w", i+1, err)
+		}
+		spans = append(spans, s)
+		if (i+1)%50 == 0 {
+			b.Say("%d roll-backs", i+1)
+		}
+	}
+	acked, traces, err := load.StopAndVerify(ctx)
+	if err != nil {
+		return fmt.Errorf("what was acknowledged: %w", err)
+	}
+	closed, open, failed := waits(traces, spans)
+	lw := exact(puts, .5)
+	fmt.Printf(`
+goal 14   freeze, roll-back, thaw: %d times, under %d writes a second that come by the clock
+  the store takes no write       %s
+  a write at any other time      %s
+  p50 of the first / serial PUT p50 of %s = %.1f   (land 10), its p99 %s (land 100ms)
+  failed writes: %d of %d   (land 0); acknowledged %d, each of them there
+
+`, n, rate, harness.Quantiles(closed), harness.Quantiles(open), lw, float64(exact(closed, .5))/float64(lw), quantile(closed, .99), failed, len(traces), acked)
+	return nil
+}
+
+// undone leaves one operation half done, and waits until it is undone, with its lock
+// released and its sidecar gone.
+func (b *bench) undone(ctx context.Context, root objstore.Bucket) (s span, err error) {
+	op, err := harness.ForeignCommit(ctx, root, "new", harness.HalfDone)
+	if err == nil {
+		return s, fmt.Errorf("%s did not die", op)
+	}
+	s.from = time.Now()
+	out, _, err := harness.AwaitOutcome(ctx, root, op, time.Minute)
+	if err != nil {
+		return s, err
+	}
+	if out.Kind != manifest.KindRollBack {
+		return s, fmt.Errorf("%s came to %s", op, out.Kind)
+	}
+	if _, err := over(ctx, root, op); err != nil {
+		return s, err
+	}
+	m, err := manifest.Open(ctx, root, manifest.Options{NewID: func() string { return "reader" }})
+	if err != nil {
+		return s, err
+	}
+	if l := m.View().Lock; l != nil {
+		return s, fmt.Errorf("%s is over, and %s holds a lock", op, l.Owner)
+	}
+	s.to = time.Now()
+	return s, nil
+}
+
+// waits are the longest wait of a write that came in each of the spans, the waits of
+// those that came in none, and how many tries failed.
+func waits(traces []load.Trace, spans []span) (longest, others []time.Duration, failed int) {
+	longest = make([]time.Duration, len(spans))
+	for _, t := range traces {
+		failed += len(t.Failed)
+		i, _ := slices.BinarySearchFunc(spans, t.Due, func(s span, due time.Time) int { return s.to.Compare(due) })
+		if i < len(spans) && !t.Due.Before(spans[i].from) {
+			longest[i] = max(longest[i], t.Took)
+		} else {
+			others = append(others, t.Took)
+		}
+	}
+	return longest, others, failed
+}
+
+// puts are n serial PUTs of 1 KiB into the root, by the path that the pods take.
+func (b *bench) puts(ctx context.Context, o harness.StoreOptions, n int) ([]time.Duration, error) {
+	root, closeRoot, err := b.DirectBucket(ctx, o.RootURI())
+	if err != nil {
+		return nil, err
+	}
+	defer closeRoot()
+	var out []time.Duration
+	body := make([]byte, 1024)
+	for i := range n {
+		began := time.Now()
+		key := fmt.Sprintf("probe/bench/%d-%d", began.UnixNano(), i)
+		if _, err := root.PutIfAbsent(ctx, key, body, "bench"); err != nil {
+			return nil, err
+		}
+		out = append(out, time.Since(began))
+		if err := root.Delete(ctx, key); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
