@@ -42,7 +42,7 @@ func (e *AheadError) Error() string {
 
 // Run takes the data directory, starts, serves and makes checkpoints until
 // Shutdown or the end of ctx. nil means that it ended as it was told to. An error
-// is for a person to see to: *log.CorruptError, log.ErrLocked,
+// is for a person to see to: *log.CorruptError, *log.AlreadyOpenError,
 // manifest.ErrSuperseded, *AheadError. A root that cannot be reached or used is none of
 // them: it is reported, and tried again.
 func (s *Store) Run(ctx context.Context) (err error) {
@@ -50,7 +50,9 @@ func (s *Store) Run(ctx context.Context) (err error) {
 	if _, err := readBelonging(s.opt.FS, s.opt.Dir, s.opt.Writer); err != nil {
 		return err
 	}
-	l, err := log.Open(filepath.Join(s.opt.Dir, "log"), log.Options{NewID: s.opt.NewLogID, SegmentSize: s.opt.SegmentSize, FS: s.opt.FS})
+	l, err := log.Open(filepath.Join(s.opt.Dir, "log"), log.Options{
+		NewID: s.opt.NewLogID, SegmentSize: s.opt.SegmentSize, BlockSize: s.opt.BlockSize, Spares: s.opt.Spares, After: s.opt.After, FS: s.opt.FS,
+	})
 	if err != nil {
 		return err
 	}

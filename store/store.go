@@ -49,6 +49,8 @@ type Options struct {
 	Checkpoint time.Duration
 	// SegmentSize of the log, in bytes. Default 16 MiB.
 	SegmentSize int64
+	// BlockSize and Spares of the log: see log.Options.
+	BlockSize, Spares int
 	// PartSize is how large an object of a table version gets. Default 6 MiB.
 	PartSize int
 	// Remember is how many ids of transactions are remembered. Default 16,384.

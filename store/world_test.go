@@ -72,7 +72,7 @@ func (w *world) launch(change ...func(*store.Options)) *process {
 		Dir: "data", Writer: "ledger-0", Process: manifest.ProcessID(newID()), FS: w.disk,
 		OpenRoot: func(context.Context) (objstore.Bucket, error) { return p.bucket, nil },
 		NewID:    newID, NewLogID: func() [16]byte { return ulid.Make() },
-		Checkpoint: time.Hour, SegmentSize: 1000, Await: 5 * time.Second, Poll: time.Millisecond,
+		Checkpoint: time.Hour, SegmentSize: 16 << 10, Spares: -1, Await: 5 * time.Second, Poll: time.Millisecond,
 		Report: func(line string) {
 			p.mu.Lock()
 			defer p.mu.Unlock()

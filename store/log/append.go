@@ -3,170 +3,174 @@
 
 package log
 
-import "errors"
+import (
+	"fmt"
+	"hash/crc32"
+	"sync"
+)
 
-// batch is what one fsync makes durable.
-type batch struct {
-	records []record
-	bytes   int
-	done    chan struct{} // closed when err is set
-	err     error         // read after done
-}
-
-type record struct {
-	position Position
-	body     []byte
-	apply    func(Position)
-}
-
-func newBatch() *batch { return &batch{done: make(chan struct{})} }
-
-// Ticket is the promise for one record.
+// Ticket is the promise for one transaction.
 type Ticket struct {
-	// Position that the record has, if it becomes durable.
+	// Position that the transaction has, if it gets into the log.
 	Position Position
-	batch    *batch
+	log      *Log
+	gen      uint64
 }
 
-// Done is closed when it is known what became of the record.
-func (t Ticket) Done() <-chan struct{} { return t.batch.done }
-
-// Err is nil when the record is durable. It may only be asked after Done. An
-// error means that nobody knows: after a restart the record may be there or not.
-func (t Ticket) Err() error { return t.batch.err }
-
-// Append gives the record the next position and hands it to the flusher. When it
-// is durable, apply is called with its position, in the order of positions and
-// before Done; it must not call the log. body is not changed by anybody until Done.
-//
-// An error means that the record is not in the log and never will be.
+// Append puts a transaction of one event into the log: see [Log.Commit].
 func (l *Log) Append(body []byte, apply func(Position)) (Ticket, error) {
 	if len(body) == 0 || len(body) > MaxRecord {
 		return Ticket{}, ErrTooLarge
 	}
+	bodySum := crc32.Checksum(body, castagnoli)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.err() == nil && l.pending.bytes > 0 && l.pending.bytes+len(body) > l.opt.MaxPending {
-		l.wake.Wait()
-	}
-	if err := l.err(); err != nil {
+	if err := l.room(frameSize + len(body)); err != nil {
 		return Ticket{}, err
 	}
-	t := Ticket{Position: l.next, batch: l.pending}
-	l.next++
-	l.pending.records = append(l.pending.records, record{position: t.Position, body: body, apply: apply})
-	l.pending.bytes += frameSize + len(body)
-	l.wake.Broadcast()
-	return t, nil
+	l.pending.put(kindWhole, 0, l.next, body, bodySum)
+	return l.promise(apply), nil
 }
 
-// flush makes one batch after the other durable, until the log is closed or
-// poisoned.
-func (l *Log) flush() {
-	defer close(l.stopped)
-	var buf []byte
-	for {
-		b, durable := l.take()
-		if b == nil {
-			return
-		}
-		buf = buf[:0]
-		for _, r := range b.records {
-			buf = frame{position: r.position, durable: durable, body: r.body}.append(buf)
-		}
-		if p := l.write(buf, b.records[0].position); p != nil {
-			l.fail(b, p)
-			return
-		}
-		l.settle(b)
-		if cap(buf) > 2*l.opt.MaxPending {
-			buf = nil
-		}
+// Commit gives the events the next position, as one transaction, and hands it to the
+// flusher. When it is in the log (see SyncMode), apply is called with its position, in
+// the order of positions and before Done; it must not call the log. After a crash all
+// of its events are there, or none. The events are not kept.
+//
+// An error means that the transaction is not in the log and never will be.
+func (l *Log) Commit(events [][]byte, apply func(Position)) (Ticket, error) {
+	if len(events) == 1 {
+		return l.Append(events[0], apply)
 	}
-}
-
-// take waits for a batch; nil when the log is closed and nothing is left.
-func (l *Log) take() (*batch, Position) {
+	size, sums := 0, make([]uint32, len(events))
+	for i, e := range events {
+		if size += frameSize + len(e); len(e) == 0 || size > MaxRecord {
+			return Ticket{}, ErrTooLarge
+		}
+		sums[i] = crc32.Checksum(e, castagnoli)
+	}
+	if len(events) == 0 {
+		return Ticket{}, ErrTooLarge
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.pending.records) == 0 && !l.closing {
-		l.wake.Wait()
+	if err := l.room(size); err != nil {
+		return Ticket{}, err
 	}
-	if len(l.pending.records) == 0 {
-		return nil, 0
+	for i, e := range events {
+		k := kindEvent
+		switch i {
+		case 0:
+			k = kindBegin
+		case len(events) - 1:
+			k = kindCommit
+		}
+		l.pending.put(k, i, l.next, e, sums[i])
+	}
+	return l.promise(apply), nil
+}
+
+// Checkpoint notes in the log that a checkpoint elsewhere covers everything up to p:
+// whoever opens the log later knows that there was one. Call it when the checkpoint can
+// be read, and before what it covers is truncated. It takes no position, and returns
+// when the note is in the log.
+func (l *Log) Checkpoint(p Position) error {
+	body := checkpointBody(p)
+	l.mu.Lock()
+	if err := l.room(frameSize + len(body)); err != nil {
+		l.mu.Unlock()
+		return err
+	}
+	if p > l.written {
+		defer l.mu.Unlock()
+		return fmt.Errorf("a checkpoint cannot cover position %d: the log has %d", p, l.written)
+	}
+	if p <= l.checkpoint {
+		l.mu.Unlock()
+		return nil
+	}
+	l.checkpoint = p
+	l.pending.put(kindCheckpoint, 0, l.next-1, body, crc32.Checksum(body, castagnoli))
+	t := Ticket{Position: l.next - 1, log: l, gen: l.pending.gen}
+	l.work.Signal()
+	l.mu.Unlock()
+	return t.Wait()
+}
+
+// room waits until so many bytes may join the batch. Under mu, which it gives up while
+// it waits.
+func (l *Log) room(n int) error {
+	for l.err() == nil && len(l.pending.buf) > 0 && len(l.pending.buf)+n > l.opt.MaxPending {
+		l.moved.Wait()
+	}
+	return l.err()
+}
+
+// promise ends what was put at the next position. Under mu.
+func (l *Log) promise(apply func(Position)) Ticket {
+	t := Ticket{Position: l.next, log: l, gen: l.pending.gen}
+	if apply != nil {
+		l.pending.applies = append(l.pending.applies, applied{t.Position, apply})
+	}
+	l.next++
+	l.work.Signal()
+	return t
+}
+
+// Done is closed when it is known what became of the transaction.
+func (t Ticket) Done() <-chan struct{} {
+	l := t.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t.known() {
+		return closed
 	}
 	b := l.pending
-	l.pending = newBatch()
-	l.wake.Broadcast() // there is room again
-	return b, l.durable
+	if l.flushing != nil && l.flushing.gen == t.gen {
+		b = l.flushing
+	}
+	if b.done == nil {
+		b.done = make(chan struct{})
+	}
+	return b.done
 }
 
-// write puts the frames of one batch on the disk, in one segment.
-func (l *Log) write(frames []byte, first Position) *PoisonedError {
-	if l.size > headerSize && l.size+int64(len(frames)) > l.opt.SegmentSize {
-		if err := l.begin(header{id: l.id, first: first, follows: first - 1}); err != nil {
-			return &PoisonedError{Op: "rotate", Cause: err}
+var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// Err is nil when the transaction is in the log. It may only be asked after Done. An
+// error means that nobody knows: after a restart the transaction may be there or not.
+func (t Ticket) Err() error {
+	if t.log.settled.Load() >= t.gen {
+		return nil
+	}
+	if p := t.log.poison.Load(); p != nil {
+		return p
+	}
+	return ErrClosed
+}
+
+// Wait waits for Done and returns Err. It allocates nothing.
+func (t Ticket) Wait() error {
+	l := t.log
+	for !t.known() {
+		l.mu.Lock()
+		if t.known() {
+			l.mu.Unlock()
+			break
 		}
+		l.told[t.gen&1].Wait() // leaves mu
 	}
-	if _, err := l.active.Write(frames); err != nil {
-		return &PoisonedError{Op: "write", Cause: err}
-	}
-	l.size += int64(len(frames))
-	if err := l.active.Sync(); err != nil {
-		return &PoisonedError{Op: "fsync", Cause: err}
-	}
-	return nil
+	return t.Err()
 }
 
-// settle tells everybody who waits for b that it is durable.
-func (l *Log) settle(b *batch) {
-	last := b.records[len(b.records)-1].position
-	l.mu.Lock()
-	l.durable = last
-	l.segments[len(l.segments)-1].last = last
-	l.mu.Unlock()
-	for _, r := range b.records {
-		if r.apply != nil {
-			r.apply(r.position)
-		}
-	}
-	close(b.done)
+// known reports whether it is known what became of the transaction.
+func (t Ticket) known() bool {
+	return t.log.settled.Load() >= t.gen || t.log.poison.Load() != nil
 }
 
-// fail poisons the log and tells everybody who waits.
-func (l *Log) fail(b *batch, p *PoisonedError) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.poison = p
-	rest := l.pending
-	l.pending = newBatch()
-	l.wake.Broadcast()
-	for _, b := range []*batch{b, rest} {
-		b.err = p
-		close(b.done)
-	}
-}
+// leaving makes a condition that is waited for with the mutex, and left without it.
+type leaving struct{ mu *sync.Mutex }
 
-// Close makes what was appended durable, ends the flusher and gives the
-// directory up. It returns why the last records are not durable, if so.
-func (l *Log) Close() error {
-	l.mu.Lock()
-	running, first := l.running, !l.closing
-	l.closing = true
-	l.wake.Broadcast()
-	l.mu.Unlock()
-	if !first {
-		return ErrClosed
-	}
-	var err error
-	if running {
-		<-l.stopped
-		err = l.active.Close()
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.poison != nil {
-		err = errors.Join(l.poison, err)
-	}
-	return errors.Join(err, l.lock.Close())
-}
+func (leaving) Lock() {}
+
+func (l leaving) Unlock() { l.mu.Unlock() }

@@ -14,19 +14,37 @@ import (
 
 	"github.com/salvor-io/salvor/store/log"
 	"github.com/salvor-io/salvor/store/log/logtest"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
+const (
+	headSize  = 64 // of a segment; a block too
+	frameHead = 28
+)
+
+// extent is where record i of the filled log stands in its segment: each has a block.
+func extent(records []string, i int) (from, to int) {
+	from = headSize + 64*(i%3)
+	return from, from + frameHead + len(records[i]) - len("1 ")
+}
+
 // Whatever byte is flipped: refused, or all records unaltered. Only damage in the
-// very last frame may cost that frame: nothing proves that it was acknowledged.
+// very last frame may cost that frame: nothing proves that it was acknowledged. The
+// padding behind a frame is nobody's.
 func TestFlipEveryByte(t *testing.T) {
+	contract.Row(t, 49, 51)
 	fs, records := filled(t)
 	files := segments(fs)
-	lastSize := 24 + len(records[7]) - len("8 ")
-	lastFrame := len(fs.Bytes(files[2])) - lastSize
-	refused, cut := 0, 0
+	refused, cut, padding := 0, 0, 0
 	for i, path := range files {
 		good := fs.Bytes(path)
 		for at := range good {
+			record := 3*i + (at-headSize)/64
+			inFrame := at < headSize
+			if !inFrame {
+				from, to := extent(records, record)
+				inFrame = at >= from && at < to
+			}
 			for _, bit := range []byte{1, 0x80} {
 				now := fs.Killed()
 				bad := append([]byte(nil), good...)
@@ -39,10 +57,16 @@ func TestFlipEveryByte(t *testing.T) {
 					if after := now.Bytes(path); string(after) != string(bad) {
 						t.Fatalf("%s byte %d: refused, and changed all the same", path, at)
 					}
+					if !inFrame {
+						t.Fatalf("%s byte %d is padding: %v", path, at, err)
+					}
 					continue
 				case err != nil:
 					t.Fatalf("%s byte %d: %v, want *CorruptError", path, at, err)
-				case i == 2 && at >= lastFrame:
+				case !inFrame:
+					padding++
+					want(t, got, records...)
+				case record == 7 && at >= headSize:
 					cut++
 					want(t, got, records[:7]...)
 				default:
@@ -52,8 +76,8 @@ func TestFlipEveryByte(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d flips refused, %d taken for a torn tail", refused, cut)
-	if cut != 2*lastSize {
+	t.Logf("%d flips refused, %d taken for a torn tail, %d in padding", refused, cut, padding)
+	if from, to := extent(records, 7); cut != 2*(to-from) {
 		t.Fatalf("%d flips taken for a torn tail, want those of the last frame", cut)
 	}
 }
@@ -61,6 +85,7 @@ func TestFlipEveryByte(t *testing.T) {
 // Whatever is cut off the last segment: the whole frames before are there, and
 // the log goes on. A sealed segment that is cut is refused.
 func TestEveryTornTail(t *testing.T) {
+	contract.Row(t, 50)
 	fs, records := filled(t)
 	files := segments(fs)
 	for i, path := range files {
@@ -69,7 +94,13 @@ func TestEveryTornTail(t *testing.T) {
 			now := fs.Killed()
 			now.Put(path, whole[:n])
 			l, got, err := open(now)
-			if i < 2 || n < 44 {
+			kept := 3 * i // records that are whole
+			for ; kept < min(3*i+3, 8); kept++ {
+				if _, to := extent(records, kept); n < to {
+					break
+				}
+			}
+			if n < headSize || i < 2 && kept < 3*i+3 {
 				if !isCorrupt(err) {
 					t.Fatalf("%s cut to %d bytes: %v, want *CorruptError", path, n, err)
 				}
@@ -78,15 +109,41 @@ func TestEveryTornTail(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s cut to %d bytes: %v", path, n, err)
 			}
-			kept := 6
-			if n >= 44+24+len(records[6])-len("7 ") {
-				kept = 7
+			if i < 2 {
+				kept = len(records) // only padding was cut
 			}
 			want(t, got, records[:kept]...)
 			mustAppend(t, l, "again")
 			mustClose(t, l)
 			_, got = mustOpen(t, now.PowerLoss(func(int) int { return 0 }))
 			want(t, got, append(records[:kept:kept], fmt.Sprintf("%d again", kept+1))...)
+		}
+	}
+}
+
+// The same garbage behind the good part: a torn tail in the newest segment, damage in
+// every other one.
+func TestGarbageBehindTheGoodPart(t *testing.T) {
+	contract.Row(t, 50)
+	fs, records := filled(t)
+	for i, path := range segments(fs) {
+		for _, garbage := range []string{"y", strings.Repeat("garbage", 40), strings.Repeat("\xff", 300)} {
+			now := fs.Killed()
+			_, to := extent(records, min(3*i+1, 7))
+			now.Put(path, append(now.Bytes(path)[:to-1:to-1], garbage...))
+			l, got, err := open(now)
+			if i < 2 {
+				var c *log.CorruptError
+				if !errors.As(err, &c) || c.Damage != log.DamagedFrame || c.Path != path {
+					t.Fatalf("%s: %v, want damage of a frame", path, err)
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(t, got, records[:7]...)
+			mustClose(t, l)
 		}
 	}
 }
@@ -189,6 +246,7 @@ func check(fail func(string, ...any), fs *logtest.FS, attempted []string, acked 
 // The process is killed at every byte that it writes, first in the log and then
 // in the recovery that follows.
 func TestKillAtEveryByte(t *testing.T) {
+	contract.Row(t, 42, 53)
 	whole := logtest.New()
 	if _, acked := script(whole); acked != 9 {
 		t.Fatalf("%d acknowledged without a kill", acked)
@@ -206,7 +264,7 @@ func TestKillAtEveryByte(t *testing.T) {
 			t.Fatalf("killed after %d bytes: "+format, append([]any{n}, args...)...)
 		}
 		check(fail, fs.Killed(), attempted, acked)
-		for m := n % 29; ; m += 29 { // and the next process, while it recovers
+		for m := n % 127; ; m += 127 { // and the next process, while it recovers
 			again := fs.Killed()
 			again.DieAfter(m)
 			l, _, err := open(again)
@@ -265,12 +323,13 @@ func TestWhatWasReadIsDurable(t *testing.T) {
 
 // A length that cannot be is no reason to allocate, or to read on.
 func TestLengthIsCappedBeforeAllocation(t *testing.T) {
+	contract.Row(t, 49)
 	fs, records := filled(t)
 	path := segments(fs)[2]
-	head := fs.Bytes(path)[:44:44]
+	head := fs.Bytes(path)[:headSize:headSize]
 	for _, length := range [][]byte{{0, 0, 0, 0}, {0, 0, 0, 1}, {1, 0, 0, 1}, {255, 255, 255, 255}} {
 		now := fs.Killed()
-		now.Put(path, append(append(head, length...), make([]byte, 4000)...))
+		now.Put(path, append(append(head, append([]byte("crc!"), length...)...), make([]byte, 4000)...))
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		_, got, err := open(now)
@@ -279,7 +338,7 @@ func TestLengthIsCappedBeforeAllocation(t *testing.T) {
 			t.Fatal(err)
 		}
 		want(t, got, records[:6]...)
-		if n := after.TotalAlloc - before.TotalAlloc; n > 2<<20 {
+		if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
 			t.Fatalf("length %x: %d bytes were allocated", length, n)
 		}
 	}

@@ -21,6 +21,9 @@ type FS interface {
 	Open(path string) (io.ReadCloser, int64, error)
 	// Create makes or empties a file for writing.
 	Create(path string) (File, error)
+	// OpenBlocks opens a file for writes of whole blocks, or makes it. through says that
+	// Sync follows every write: the file system may then do both in one.
+	OpenBlocks(path string, through bool) (Blocks, error)
 	// Rename gives a file a new name; a file of that name is replaced, atomically.
 	Rename(from, to string) error
 	// Remove deletes a file.
@@ -35,6 +38,16 @@ type FS interface {
 type File interface {
 	io.Writer
 	// Sync makes everything written durable.
+	Sync() error
+	Close() error
+}
+
+// Blocks is a file that is written in whole blocks, from memory that [AlignedBytes]
+// has made. A write behind its end makes it longer. WriteAt and Sync may run at the
+// same time.
+type Blocks interface {
+	io.WriterAt
+	// Sync makes everything durable that was written before it was called.
 	Sync() error
 	Close() error
 }

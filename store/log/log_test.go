@@ -18,7 +18,7 @@ import (
 const dir = "data/log"
 
 func options(fs log.FS) log.Options {
-	return log.Options{FS: fs, SegmentSize: 200, NewID: func() [16]byte { return [16]byte{1, 2, 3} }}
+	return log.Options{FS: fs, SegmentSize: 256, BlockSize: 64, Spares: -1, NewID: func() [16]byte { return [16]byte{1, 2, 3} }}
 }
 
 // open opens and recovers; records are what was replayed.
@@ -268,5 +268,14 @@ func TestTruncateFails(t *testing.T) {
 	mustAppend(t, l, "still good")
 	if err := l.Truncate(7); err != nil || l.First() != 4 {
 		t.Fatalf("%v, first %d, want 4", err, l.First())
+	}
+}
+
+// damaged checks that an open was refused for this reason.
+func damaged(t *testing.T, err error, damage log.Damage, says string) {
+	t.Helper()
+	var c *log.CorruptError
+	if !errors.As(err, &c) || c.Damage != damage || !strings.Contains(err.Error(), says) {
+		t.Fatalf("%v, want %s and %q", err, damage, says)
 	}
 }

@@ -10,18 +10,80 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// SyncMode says when a transaction is told to be in the log.
+type SyncMode int
+
+const (
+	// SyncCommit: when it is durable. Whoever is told keeps it through a power cut.
+	SyncCommit SyncMode = iota
+	// SyncInterval: when the operating system has it. A death of the process costs
+	// nothing, a power cut at most what was told within one Interval.
+	SyncInterval
+	// SyncNone: when the operating system has it. It is durable after Sync, after Close,
+	// and when its segment is full. A power cut may cost everything else.
+	SyncNone
 )
 
 // Options tunes a log. NewID is required; every other zero value is good.
 type Options struct {
 	// NewID returns the id of a log that is begun.
 	NewID func() [16]byte
+	// Mode says when a transaction is told to be in the log.
+	Mode SyncMode
+	// Interval is what a power cut may cost with SyncInterval. Default 50 ms.
+	Interval time.Duration
 	// SegmentSize is when a segment is sealed, in bytes. Default 16 MiB.
 	SegmentSize int64
+	// BlockSize is the unit of a write, in bytes: a block that holds something durable
+	// is never written again. A power of two from 64; less than 4096, which is the
+	// default, is for tests.
+	BlockSize int
+	// Spares is how many files are kept for coming segments: written ahead of need, and
+	// taken from truncated ones. Default 4; negative: none.
+	Spares int
 	// MaxPending bounds the bytes that wait for the flusher; Append waits beyond. Default 8 MiB.
 	MaxPending int
+	// LockPatience is how long Open waits for another owner to end. Default 100 ms.
+	LockPatience time.Duration
+	// After is a timer. Default that of package time.
+	After func(time.Duration) <-chan time.Time
 	// FS is the file system. Default OS.
 	FS FS
+}
+
+func (o Options) withDefaults() (Options, error) {
+	setDefault(&o.Interval, 50*time.Millisecond)
+	setDefault(&o.SegmentSize, 16<<20)
+	setDefault(&o.BlockSize, alignment)
+	setDefault(&o.Spares, 4)
+	setDefault(&o.MaxPending, 8<<20)
+	setDefault(&o.LockPatience, 100*time.Millisecond)
+	if o.After == nil {
+		o.After = time.After
+	}
+	if o.FS == nil {
+		o.FS = OS
+	}
+	switch {
+	case o.NewID == nil:
+		return o, errors.New("log.Open: Options.NewID is required")
+	case !goodBlock(o.BlockSize):
+		return o, fmt.Errorf("log.Open: a block of %d bytes: want a power of two from %d to %d", o.BlockSize, minBlock, maxBlock)
+	case o.Mode < SyncCommit || o.Mode > SyncNone:
+		return o, fmt.Errorf("log.Open: there is no sync mode %d", o.Mode)
+	}
+	return o, nil
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
 }
 
 // Log is a log that this process owns. It is safe for concurrent use.
@@ -31,49 +93,79 @@ type Log struct {
 	opt Options
 
 	lock io.Closer
-	// segments, oldest first; the last one is active after Recover. Under mu.
-	segments []segment
-	id       [16]byte
+	id   [16]byte
+	// incarnation is the highest that a file of this log has. It belongs to Open and
+	// Recover, then to the flusher.
+	incarnation uint64
 
-	// active and its size belong to the flusher once it runs.
-	active File
+	// files is held while the active segment changes, is synced behind the flusher's
+	// back, or is closed. It is taken before mu.
+	files sync.Mutex
+	// active and size belong to the flusher once it runs; active changes under files.
+	active Blocks
+	seed   uint32
 	size   int64
 
-	mu      sync.Mutex
-	wake    *sync.Cond // pending, closing or poison changed
-	running bool       // Recover has finished
-	closing bool
-	stopped chan struct{} // closed when the flusher has ended
-	pending *batch        // collects while the flusher is busy
-	next    Position      // the one that the next Append gets
-	durable Position
-	poison  *PoisonedError // set once; never cleared
+	// truncating is held by Truncate, which does not hold mu while it deletes.
+	truncating sync.Mutex
+	// unsyncedNames: one is gone, and the disk may not know. Under truncating.
+	unsyncedNames bool
+
+	mu sync.Mutex
+	// work wakes the flusher, moved whoever waits for room, for Sync, or for an end.
+	work, moved *sync.Cond
+	// told wakes those who wait for a batch, by the parity of its generation. It leaves
+	// mu: a thousand waiters do not queue for it when they are told.
+	told [2]*sync.Cond
+
+	segments []segment // oldest first; the last one is active after Recover
+	spares   []string  // paths of files for coming segments
+	spareNo  int       // of the newest spare
+	running  bool      // Recover has finished
+	closing  bool
+	pending  *batch // collects while the flusher is busy
+	flushing *batch // is on its way; nil: none
+	free     *batch // the other one, while none is on its way
+	next     Position
+	// written is the newest position that the operating system has, durable the newest
+	// that is safe.
+	written, durable Position
+	checkpoint       Position
+	ask              window // see sync.go
+	flushes, syncs   uint64
+
+	// settled is the newest generation whose batch is in the log; poison is set once and
+	// never cleared. Both change under mu.
+	settled atomic.Uint64
+	poison  atomic.Pointer[PoisonedError]
+
+	stopped  chan struct{} // closed when the flusher has ended
+	syncing  sync.WaitGroup
+	ahead    chan struct{} // the next segment may be prepared
+	kick     chan struct{} // the syncer has something to look at
+	prepared sync.WaitGroup
 }
 
 // segment is one file.
 type segment struct {
 	header
 	path string
-	last Position // of its last record; first-1 (or follows) when it has none
+	last Position // of its last transaction; first-1 when it has none
 }
 
 // Open takes the directory for this process and looks at the segments' headers.
-// Recover must follow. Errors: ErrLocked, *CorruptError, or the file system's.
+// Recover must follow. Errors: *AlreadyOpenError, *CorruptError, or the file system's.
 func Open(dir string, opt Options) (*Log, error) {
-	if opt.NewID == nil {
-		return nil, errors.New("log.Open: Options.NewID is required")
+	opt, err := opt.withDefaults()
+	if err != nil {
+		return nil, err
 	}
-	if opt.SegmentSize == 0 {
-		opt.SegmentSize = 16 << 20
+	l := &Log{dir: dir, fs: opt.FS, opt: opt, stopped: make(chan struct{}), ahead: make(chan struct{}, 1), kick: make(chan struct{}, 1)}
+	l.pending, l.free = &batch{gen: 1, block: opt.BlockSize}, &batch{block: opt.BlockSize}
+	l.work, l.moved = sync.NewCond(&l.mu), sync.NewCond(&l.mu)
+	for i := range l.told {
+		l.told[i] = sync.NewCond(leaving{&l.mu})
 	}
-	if opt.MaxPending == 0 {
-		opt.MaxPending = 8 << 20
-	}
-	if opt.FS == nil {
-		opt.FS = OS
-	}
-	l := &Log{dir: dir, fs: opt.FS, opt: opt, stopped: make(chan struct{}), pending: newBatch()}
-	l.wake = sync.NewCond(&l.mu)
 	if err := l.fs.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
@@ -81,15 +173,32 @@ func Open(dir string, opt Options) (*Log, error) {
 	if err := l.fs.SyncDir(filepath.Dir(dir)); err != nil {
 		return nil, fmt.Errorf("open log: sync %s: %w", filepath.Dir(dir), err)
 	}
-	lock, err := l.fs.Lock(filepath.Join(dir, "LOCK"))
-	if err != nil {
+	if l.lock, err = l.takeLock(); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	l.lock = lock
 	if err := l.list(); err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, l.lock.Close())
 	}
 	return l, nil
+}
+
+// takeLock tries until its patience is over: a predecessor that is just dying still
+// has the lock.
+func (l *Log) takeLock() (io.Closer, error) {
+	pause, left := 100*time.Microsecond, l.opt.LockPatience
+	for {
+		lock, err := l.fs.Lock(filepath.Join(l.dir, "LOCK"))
+		if err == nil || !errors.Is(err, ErrLocked) {
+			return lock, err
+		}
+		if left <= 0 {
+			return nil, &AlreadyOpenError{Dir: l.dir}
+		}
+		pause = min(pause, left)
+		<-l.opt.After(pause)
+		left -= pause
+		pause = min(2*pause, 5*time.Millisecond)
+	}
 }
 
 // list finds the segments and reads their headers.
@@ -105,22 +214,27 @@ func (l *Log) list() error {
 			if err := l.fs.Remove(path); err != nil {
 				return fmt.Errorf("open log: %w", err)
 			}
+		case strings.HasSuffix(name, spareSuffix):
+			if err := l.foundSpare(path); err != nil {
+				return fmt.Errorf("open log: %w", err)
+			}
 		case isSegment(name):
 			h, err := l.readHeader(path)
 			if err != nil {
 				return err
 			}
 			if name != segmentName(h.first) {
-				return &CorruptError{Path: path, Why: fmt.Sprintf("it says that it begins with position %d", h.first)}
+				return &CorruptError{Damage: ForeignSegment, Path: path, Why: fmt.Sprintf("it says that it begins with position %d", h.first)}
 			}
 			l.segments = append(l.segments, segment{header: h, path: path})
 		}
 	}
 	for i := range l.segments {
-		if l.segments[i].id != l.segments[0].id {
-			return &CorruptError{Path: l.segments[i].path, Why: "it belongs to another log than the segment before it"}
+		s := &l.segments[i]
+		if s.id != l.segments[0].id {
+			return &CorruptError{Damage: ForeignSegment, Path: s.path, Why: "it belongs to another log than the segment before it"}
 		}
-		l.id = l.segments[i].id
+		l.id, l.incarnation = s.id, max(l.incarnation, s.incarnation)
 	}
 	return nil
 }
@@ -131,56 +245,9 @@ func (l *Log) readHeader(path string) (header, error) {
 		return header{}, fmt.Errorf("open log: %w", err)
 	}
 	defer f.Close()
-	raw := make([]byte, min(size, headerSize))
-	if _, err := io.ReadFull(f, raw); err != nil {
-		return header{}, fmt.Errorf("open log: read %s: %w", path, err)
-	}
-	h, err := decodeHeader(raw)
+	h, err := newReader(f, min(size, headerSize)).begin()
 	if err != nil {
-		return h, &CorruptError{Path: path, Why: err.Error()}
+		return h, errOf(path, err)
 	}
 	return h, nil
-}
-
-// First returns the position with which the kept part of the log begins; 0 when
-// the directory holds none.
-func (l *Log) First() Position {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.segments) == 0 {
-		return 0
-	}
-	return l.segments[0].first
-}
-
-// Durable returns the newest position that is safe.
-func (l *Log) Durable() Position {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.durable
-}
-
-// Next returns the position that the next record gets.
-func (l *Log) Next() Position {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.next
-}
-
-// Err returns why the log takes no records: *PoisonedError, ErrClosed, or nil.
-func (l *Log) Err() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.err()
-}
-
-func (l *Log) err() error {
-	switch {
-	case l.poison != nil:
-		return l.poison
-	case !l.running || l.closing:
-		return ErrClosed
-	default:
-		return nil
-	}
 }

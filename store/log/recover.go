@@ -4,18 +4,17 @@
 package log
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
-	"io"
-	"path/filepath"
+	"hash/crc32"
 )
 
-// Recover reads every record in order, hands each to replay, and makes the log
-// ready for Append. A torn tail is cut off; other damage is a *CorruptError, and
-// nothing was changed then. An error of replay ends it.
+// Recover reads every transaction in order, hands the events of each to replay, and
+// makes the log ready for Append. A torn tail is cut off; other damage is a
+// *CorruptError, and nothing was changed then. An error of replay ends it. replay is
+// called once for each event, with the position of its transaction; the event is good
+// until it returns.
 //
-// from is the lowest position that the next record may get: whoever knows from
+// from is the lowest position that the next transaction may get: whoever knows from
 // elsewhere that positions up to from-1 are taken (a checkpoint in the root, of
 // which this disk knows nothing) has them skipped. 1 is the ordinary value.
 func (l *Log) Recover(from Position, replay func(Position, []byte) error) error {
@@ -28,84 +27,72 @@ func (l *Log) Recover(from Position, replay func(Position, []byte) error) error 
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.next = l.segments[len(l.segments)-1].last + 1
-	l.durable, l.running = l.next-1, true
+	l.written = l.segments[len(l.segments)-1].last
+	l.durable, l.next = l.written, l.written+1
+	l.running = true
 	go l.flush()
+	if l.opt.Mode != SyncCommit {
+		l.syncing.Add(1)
+		go l.sync()
+	}
+	if l.opt.Spares > 0 {
+		l.prepared.Add(1)
+		go l.prepareSpares()
+	}
 	return nil
 }
 
-// read hands every record to replay and returns the last position, and where the
+// read hands every event to replay and returns the last position, and where the
 // good part of the last segment ends.
 func (l *Log) read(replay func(Position, []byte) error) (last Position, good int64, err error) {
 	for i := range l.segments {
 		s := &l.segments[i]
-		if i > 0 && s.follows != last {
-			return 0, 0, &CorruptError{Path: s.path, Why: fmt.Sprintf("it continues after position %d, the log ends at %d there: a segment is missing", s.follows, last)}
+		var next *segment
+		if i+1 < len(l.segments) {
+			next = &l.segments[i+1]
 		}
-		if good, err = l.scan(s, i == len(l.segments)-1, replay); err != nil {
+		if good, err = l.scan(s, next, replay); err != nil {
 			return 0, 0, err
 		}
-		last = max(s.last, s.follows)
+		last = s.last
 	}
 	return last, good, nil
 }
 
-// scan reads one segment and returns where its good part ends.
-func (l *Log) scan(s *segment, active bool, replay func(Position, []byte) error) (int64, error) {
-	f, size, err := l.fs.Open(s.path)
+// scan reads one segment, of which next is the one behind it, and returns where its
+// good part ends.
+func (l *Log) scan(s, next *segment, replay func(Position, []byte) error) (int64, error) {
+	sc, done, err := l.scanner(s)
 	if err != nil {
-		return 0, fmt.Errorf("recover log: %w", err)
+		return 0, err
 	}
-	defer f.Close()
-	r := bufio.NewReaderSize(f, 64<<10)
-	if _, err := r.Discard(headerSize); err != nil {
-		return 0, fmt.Errorf("recover log: read %s: %w", s.path, err)
+	defer done()
+	what, err := sc.transactions(replay, nil)
+	if err != nil {
+		return 0, err
 	}
-	s.last = s.first - 1
-	for at := int64(headerSize); ; {
-		fr, err := readFrame(r, size-at)
-		switch {
-		case errors.Is(err, io.EOF) && size == at:
-			return at, nil
-		case errors.Is(err, errBadFrame):
-			return at, l.torn(s, at, active)
-		case err != nil:
-			return 0, fmt.Errorf("recover log: read %s: %w", s.path, err)
-		case fr.position != s.last+1:
-			return 0, &CorruptError{Path: s.path, Offset: at, Why: fmt.Sprintf("it holds position %d, expected is %d", fr.position, s.last+1)}
-		}
-		if err := replay(fr.position, fr.body); err != nil {
-			return 0, fmt.Errorf("replay position %d: %w", fr.position, err)
-		}
-		s.last, at = fr.position, at+int64(fr.size())
+	s.last = sc.last
+	l.checkpoint = max(l.checkpoint, sc.checkpoint)
+	if next != nil {
+		return sc.good, sc.sealed(what, sc.at, next)
 	}
+	return sc.good, sc.torn(sc.at)
 }
 
-// torn decides what a bad frame at offset at is: the torn end of the log (nil),
-// or damage.
-func (l *Log) torn(s *segment, at int64, active bool) error {
-	damage := &CorruptError{Path: s.path, Offset: at, Why: fmt.Sprintf("the checksum of position %d is wrong", s.last+1)}
-	if !active {
-		damage.Why += ", and the segment is sealed"
-		return damage
-	}
+// scanner opens a segment for reading, behind its header.
+func (l *Log) scanner(s *segment) (*scanner, func(), error) {
 	f, size, err := l.fs.Open(s.path)
 	if err != nil {
-		return fmt.Errorf("recover log: %w", err)
+		return nil, nil, fmt.Errorf("recover log: %w", err)
 	}
-	defer f.Close()
-	if _, err := io.CopyN(io.Discard, f, at); err != nil {
-		return fmt.Errorf("recover log: read %s: %w", s.path, err)
+	sc := &scanner{reader: newReader(f, size), path: s.path, last: s.first - 1, checkpoint: max(l.checkpoint, s.checkpoint)}
+	done := func() { _ = f.Close() } // it was only read
+	if _, err := sc.begin(); err != nil {
+		done()
+		return nil, nil, errOf(s.path, err)
 	}
-	rest := make([]byte, size-at)
-	if _, err := io.ReadFull(f, rest); err != nil {
-		return fmt.Errorf("recover log: read %s: %w", s.path, err)
-	}
-	if off, proof, found := acknowledgedBehind(rest, s.last+1); found {
-		damage.Why += fmt.Sprintf(", and position %d at byte %d proves that it was acknowledged", proof.position, at+int64(off))
-		return damage
-	}
-	return nil
+	sc.good = sc.at
+	return sc, done, nil
 }
 
 // resume makes the active segment: a copy of the good part of the last one, so
@@ -116,71 +103,73 @@ func (l *Log) resume(last Position, good int64, from Position) error {
 		l.id = l.opt.NewID()
 		return l.begin(header{id: l.id, first: from})
 	}
-	s := l.segments[len(l.segments)-1]
-	f, err := l.copyPrefix(s.path, good)
+	s := &l.segments[len(l.segments)-1]
+	h := s.header
+	c := copier{l: l, from: s, good: good, to: &batch{block: l.opt.BlockSize}}
+	now, f, err := l.install(h, c.copy)
 	if err != nil {
 		return err
 	}
-	l.active, l.size = f, good
+	now.last = last
+	*s, l.active, l.size, l.seed = now, f, c.at, now.seed
 	if from > last+1 {
-		return l.begin(header{id: l.id, first: from, follows: last})
+		return l.begin(header{id: l.id, first: from, follows: last, checkpoint: l.checkpoint})
 	}
 	return nil
 }
 
-// copyPrefix replaces the file by a synced copy of its first n bytes, open for
-// more.
-func (l *Log) copyPrefix(path string, n int64) (File, error) {
-	old, _, err := l.fs.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer old.Close()
-	return l.install(path, func(f File) error {
-		_, err := io.CopyN(f, old, n)
-		return err
-	})
+// copier copies the good part of a segment into the file that takes its place, frame
+// by frame: the seed is another one.
+type copier struct {
+	l    *Log
+	from *segment
+	good int64
+
+	to *batch
+	at int64 // where the copy ends
 }
 
-// begin makes a new segment active.
-func (l *Log) begin(h header) error {
-	path := filepath.Join(l.dir, segmentName(h.first))
-	f, err := l.install(path, func(f File) error {
-		_, err := f.Write(h.encode())
+// copyAhead is how much of it is in memory, in bytes.
+const copyAhead = 1 << 20
+
+func (c *copier) copy(f Blocks, h *header) error {
+	c.at = int64(h.block)
+	sc, done, err := c.l.scanner(c.from)
+	if err != nil {
 		return err
+	}
+	defer done()
+	sc.checkpoint = c.from.checkpoint
+	durable := Position(0)
+	_, err = sc.transactions(nil, func(fr frame) error {
+		if sc.at > c.good {
+			return nil // the beginning of what was cut off
+		}
+		if len(c.to.heads) > 0 && len(c.to.buf)+len(fr.body) > copyAhead {
+			if err := c.flush(f, durable, h.seed); err != nil {
+				return err
+			}
+		}
+		c.to.put(fr.kind, fr.index, fr.position, fr.body, crc32.Checksum(fr.body, castagnoli))
+		durable = fr.durable
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if l.active != nil {
-		err = l.active.Close() // it was synced after its last write
-	}
-	l.active, l.size = f, headerSize
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.segments = append(l.segments, segment{header: h, path: path, last: h.first - 1})
-	return err
+	return c.flush(f, durable, h.seed)
 }
 
-// install writes a file under a temporary name, syncs it, gives it its name and
-// syncs that: a segment is there whole, header included, or not at all.
-func (l *Log) install(path string, write func(File) error) (File, error) {
-	f, err := l.fs.Create(path + tempSuffix)
-	if err != nil {
-		return nil, err
+// flush writes what was collected. What its newest frame said was durable, was.
+func (c *copier) flush(f Blocks, durable Position, seed uint32) error {
+	if len(c.to.heads) == 0 {
+		return nil
 	}
-	err = write(f)
-	if err == nil {
-		err = f.Sync()
+	c.to.seal(durable, seed)
+	if err := writeAt(f, c.to.buf, c.at); err != nil {
+		return err
 	}
-	if err == nil {
-		err = l.fs.Rename(path+tempSuffix, path)
-	}
-	if err == nil {
-		err = l.fs.SyncDir(l.dir)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
+	c.at += int64(len(c.to.buf))
+	c.to.reset(0, copyAhead)
+	return nil
 }

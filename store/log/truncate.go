@@ -13,37 +13,75 @@ const keepSegments = 2
 func (l *Log) Truncatable(upTo Position) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.removable(upTo) > 0
+	return l.removable(upTo)
 }
 
-// removable is how many segments, from the oldest, hold nothing above upTo.
-func (l *Log) removable(upTo Position) int {
-	n := 0
-	for n < len(l.segments)-keepSegments && l.segments[n].last <= upTo {
-		n++
-	}
-	return n
+// removable reports whether the oldest segment holds nothing above upTo. Under mu.
+func (l *Log) removable(upTo Position) bool {
+	return len(l.segments) > keepSegments && l.segments[0].last <= upTo
 }
 
-// Truncate removes the segments that hold nothing above upTo, oldest first, so
-// that what is left is always one stretch. What they held must be published, and
-// read back. A failure leaves more than necessary and is tried again next time;
-// it poisons nothing.
+// Truncate removes the segments that hold nothing above upTo, oldest first, each for
+// good before the next, so that what is left is always one stretch. What they held must
+// be published, and read back. A failure leaves more than necessary and is tried again
+// next time; it poisons nothing. Nobody who appends waits for it.
 func (l *Log) Truncate(upTo Position) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := l.removable(upTo)
-	for range n {
-		if err := l.fs.Remove(l.segments[0].path); err != nil {
+	l.truncating.Lock()
+	defer l.truncating.Unlock()
+	for {
+		if l.unsyncedNames {
+			if err := l.fs.SyncDir(l.dir); err != nil {
+				return fmt.Errorf("truncate log: sync %s: %w", l.dir, err)
+			}
+			l.unsyncedNames = false
+		}
+		path, spare, err := l.oldest(upTo)
+		if err != nil || path == "" {
+			return err
+		}
+		if err := l.remove(path, spare); err != nil {
 			return fmt.Errorf("truncate log: %w", err)
 		}
-		l.segments = l.segments[1:]
 	}
-	if n == 0 {
-		return nil
+}
+
+// oldest returns the path of the segment that goes next, empty when none does, and the
+// name under which it is kept for another one, if it is.
+func (l *Log) oldest(upTo Position) (path, spare string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.err(); err != nil || !l.removable(upTo) {
+		return "", "", err
 	}
+	if len(l.spares) < l.opt.Spares && l.segments[0].version > 1 {
+		spare = l.newSpare()
+	}
+	return l.segments[0].path, spare, nil
+}
+
+// remove takes the oldest segment out of the log, for good. A spare is used by nobody
+// before the disk has forgotten its old name.
+func (l *Log) remove(path, spare string) (err error) {
+	if spare != "" {
+		err = l.fs.Rename(path, spare)
+	} else {
+		err = l.fs.Remove(path)
+	}
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.segments = l.segments[1:]
+	l.mu.Unlock()
+	l.unsyncedNames = true
 	if err := l.fs.SyncDir(l.dir); err != nil {
-		return fmt.Errorf("truncate log: sync %s: %w", l.dir, err)
+		return fmt.Errorf("sync %s: %w", l.dir, err)
+	}
+	l.unsyncedNames = false
+	if spare != "" {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.spares = append(l.spares, spare)
 	}
 	return nil
 }

@@ -73,6 +73,12 @@ func (d *disk) Create(path string) (f log.File, err error) {
 	return &diskFile{f, d}, err
 }
 
+// OpenBlocks implements log.FS.
+func (d *disk) OpenBlocks(path string, through bool) (f log.Blocks, err error) {
+	err = d.op(func(bool) error { f, err = d.FS.OpenBlocks(path, through); return err })
+	return &diskBlocks{f, d}, err
+}
+
 // Rename implements log.FS.
 func (d *disk) Rename(from, to string) error {
 	return d.op(func(bool) error { return d.FS.Rename(from, to) })
@@ -111,4 +117,29 @@ func (f *diskFile) Close() error {
 		return nil
 	}
 	return f.File.Close()
+}
+
+type diskBlocks struct {
+	log.Blocks
+	d *disk
+}
+
+func (f *diskBlocks) WriteAt(b []byte, off int64) (n int, err error) {
+	err = f.d.op(func(half bool) error {
+		if half {
+			b = b[:len(b)/2]
+		}
+		n, err = f.Blocks.WriteAt(b, off)
+		return err
+	})
+	return n, err
+}
+
+func (f *diskBlocks) Sync() error { return f.d.op(func(bool) error { return f.Blocks.Sync() }) }
+
+func (f *diskBlocks) Close() error {
+	if f.Blocks == nil {
+		return nil
+	}
+	return f.Blocks.Close()
 }

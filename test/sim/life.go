@@ -66,7 +66,7 @@ func (l *life) actor() Actor {
 			OpenRoot: func(context.Context) (objstore.Bucket, error) { return p.Bucket(), nil },
 			NewID:    p.NewID, NewLogID: func() [16]byte { id++; return [16]byte{l.name[len(l.name)-1], id} },
 			Now: p.Now, Sleep: p.Sleep, After: func(d time.Duration) <-chan time.Time { return p.after(ctx, d) },
-			SegmentSize: 500, Await: await, Poll: poll,
+			SegmentSize: 500, BlockSize: 64, Spares: -1, Await: await, Poll: poll,
 		})
 		if err != nil {
 			l.err = err

@@ -1,16 +1,18 @@
 // Copyright The salvor authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package logtest is a file system in memory that forgets what was not synced,
-// fails where a test says, and dies in the middle of a write. It knows what the
-// log has to know: a file's bytes are durable after its Sync, and a name (made,
-// replaced or removed) after the SyncDir of its directory.
+// Package logtest is a file system in memory that forgets or tears what was not
+// synced, fails where a test says, dies in the middle of a write, and says that it
+// synced what it did not. It knows what the log has to know: a file's bytes are durable
+// after its Sync, and a name (made, replaced or removed) after the SyncDir of its
+// directory.
 //
 //	fs := logtest.New()
 //	fs.DieAfter(117)                     // the 118th byte is never written
 //	run(fs)
 //	reopen(fs.Killed())                  // kill -9: all that was written is there
-//	reopen(fs.PowerLoss(rapid.IntRange)) // a power cut: what was synced is, the rest as fate picks
+//	reopen(fs.PowerLoss(rapid.IntRange)) // a power cut: what was synced is, each sector of the rest as fate picks
+//	fs.Lie(always)                       // Sync does nothing, and says that it did
 package logtest
 
 import (
@@ -28,6 +30,9 @@ import (
 
 // ErrDied is what every call gets after the death.
 var ErrDied = errors.New("the process has died")
+
+// ErrShort makes a write that is to fail do half of its work and report no error.
+var ErrShort = errors.New("a short write")
 
 // Op is a kind of call that can be made to fail.
 type Op string
@@ -53,16 +58,12 @@ type FS struct {
 	counts  map[Op]int
 	faults  map[Op]map[int]error
 	hold    *Hold
+	lies    func() bool
 	budget  int // bytes until the death; negative: none
 	dead    bool
 }
 
 var _ log.FS = (*FS)(nil)
-
-type node struct {
-	data   []byte
-	synced int
-}
 
 type change struct {
 	path string
@@ -86,6 +87,14 @@ func (f *FS) Fail(op Op, n int, err error) {
 		f.faults[op] = map[int]error{}
 	}
 	f.faults[op][n] = err
+}
+
+// Lie asks lies for every Sync of a file that does not fail: true, and it does nothing,
+// and says that it did.
+func (f *FS) Lie(lies func() bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lies = lies
 }
 
 // Count returns how many calls of op there were.
@@ -144,7 +153,7 @@ func (f *FS) Killed() *FS {
 	defer f.mu.Unlock()
 	n := New()
 	for path, file := range f.names {
-		n.names[path] = &node{data: bytes.Clone(file.data), synced: file.synced}
+		n.names[path] = file.clone()
 	}
 	n.synced = clone(f.synced, f.names, n.names)
 	return n
@@ -156,7 +165,7 @@ func clone(names, from, to map[string]*node) map[string]*node {
 		if from[path] == file {
 			out[path] = to[path]
 		} else {
-			out[path] = &node{data: bytes.Clone(file.data), synced: file.synced}
+			out[path] = file.clone()
 		}
 	}
 	return out
@@ -164,8 +173,8 @@ func clone(names, from, to map[string]*node) map[string]*node {
 
 // PowerLoss returns what the next process finds after a power cut. pick chooses
 // a number from 0 to n for everything that the disk was free to choose: how many
-// of the unsynced names are there, how much of the unsynced bytes, and which part
-// of those is zeros.
+// of the unsynced names are there, how long a file is that has grown, and how much of
+// each unsynced sector is new.
 func (f *FS) PowerLoss(pick func(n int) int) *FS {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -182,11 +191,8 @@ func (f *FS) PowerLoss(pick func(n int) int) *FS {
 	}
 	n := New()
 	for _, path := range sorted(names) {
-		file := names[path]
-		data := bytes.Clone(file.data[:file.synced+pick(len(file.data)-file.synced)])
-		hole := data[file.synced+pick(len(data)-file.synced):]
-		clear(hole[:pick(len(hole))])
-		n.names[path] = &node{data: data, synced: len(data)}
+		data := names[path].afterPowerLoss(pick)
+		n.names[path] = &node{data: data, disk: bytes.Clone(data)}
 		n.synced[path] = n.names[path]
 	}
 	return n
@@ -219,7 +225,7 @@ func (f *FS) Bytes(path string) []byte {
 func (f *FS) Put(path string, data []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.names[path] = &node{data: bytes.Clone(data), synced: len(data)}
+	f.names[path] = &node{data: bytes.Clone(data), disk: bytes.Clone(data)}
 	f.synced[path] = f.names[path]
 }
 
@@ -278,6 +284,20 @@ func (f *FS) Create(path string) (log.File, error) {
 	file := &node{}
 	f.name(path, file)
 	return &handle{fs: f, path: path, node: file}, nil
+}
+
+// OpenBlocks implements log.FS. What is written is on the disk after Sync, whether it
+// was opened for writes through or not.
+func (f *FS) OpenBlocks(path string, _ bool) (log.Blocks, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.begin(Create, path); err != nil {
+		return nil, err
+	}
+	if f.names[path] == nil {
+		f.name(path, &node{})
+	}
+	return &handle{fs: f, path: path, node: f.names[path]}, nil
 }
 
 func (f *FS) name(path string, to *node) {

@@ -1,0 +1,210 @@
+// Copyright The salvor authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package log
+
+import (
+	"errors"
+	"io"
+	"runtime"
+)
+
+// flush puts one batch after the other into the log, until the log is closed or
+// poisoned.
+func (l *Log) flush() {
+	defer close(l.stopped)
+	for previous := 0; ; {
+		b, durable := l.take(previous)
+		if b == nil {
+			return
+		}
+		previous = len(b.heads)
+		if p := l.write(b, durable); p != nil {
+			l.fail(p)
+			return
+		}
+		if !l.settle(b) {
+			return
+		}
+	}
+}
+
+// cohort bounds how often the flusher lets others go first, and lonely and crowd
+// between how many records in the batch before it does so at all.
+const (
+	cohort = 8
+	lonely = 2
+	crowd  = 64
+)
+
+// take waits for a batch; nil when the log is closed and nothing is left, or when it
+// is poisoned.
+func (l *Log) take(previous int) (*batch, Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.poison.Load() == nil && (l.ask.stalled || len(l.pending.heads) == 0 && !l.closing) {
+		l.work.Wait()
+	}
+	// Those who were just told come back in a moment: otherwise they and the others take
+	// turns, and each flush serves half of them.
+	for i := 0; i < cohort && previous >= lonely && previous < crowd && len(l.pending.heads) < previous && !l.closing; i++ {
+		l.mu.Unlock()
+		runtime.Gosched()
+		l.mu.Lock()
+	}
+	if len(l.pending.heads) == 0 || l.poison.Load() != nil {
+		return nil, 0
+	}
+	b := l.pending
+	l.flushing, l.pending, l.free = b, l.free, nil
+	l.pending.reset(b.gen+1, l.opt.MaxPending)
+	l.moved.Broadcast() // there is room again
+	return b, l.durable
+}
+
+// write puts the frames of one batch into one segment.
+func (l *Log) write(b *batch, durable Position) *PoisonedError {
+	if n := int64(blocks(len(b.buf), b.block)); l.size > int64(b.block) && l.size+n > l.opt.SegmentSize {
+		if p := l.rotate(); p != nil {
+			return p
+		}
+	}
+	b.seal(durable, l.seed)
+	if err := writeAt(l.active, b.buf, l.size); err != nil {
+		return &PoisonedError{Op: "write", Cause: err}
+	}
+	l.size += int64(len(b.buf))
+	if l.opt.Mode == SyncCommit {
+		if err := l.active.Sync(); err != nil {
+			return &PoisonedError{Op: "fsync", Cause: err}
+		}
+	}
+	return nil
+}
+
+// writeAt writes all of b or fails.
+func writeAt(f io.WriterAt, b []byte, off int64) error {
+	n, err := f.WriteAt(b, off)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	return err
+}
+
+// settle tells everybody who waits for b that it is in the log; false when the log was
+// poisoned in the meantime.
+func (l *Log) settle(b *batch) bool {
+	l.mu.Lock()
+	if l.poison.Load() != nil {
+		l.mu.Unlock()
+		return false
+	}
+	l.flushes++
+	l.written = b.last
+	if l.opt.Mode == SyncCommit {
+		l.durable = b.last
+		l.syncs++
+	} else {
+		l.unsynced()
+	}
+	l.segments[len(l.segments)-1].last = b.last
+	l.mu.Unlock()
+	for _, a := range b.applies {
+		a.apply(a.position)
+	}
+	l.mu.Lock()
+	l.settled.Store(b.gen)
+	if b.done != nil {
+		close(b.done)
+	}
+	l.flushing, l.free = nil, b
+	l.moved.Broadcast()
+	l.prepare()
+	l.mu.Unlock()
+	l.told[b.gen&1].Broadcast()
+	return true
+}
+
+// fail poisons the log, if nobody did before, and tells everybody who waits. What was
+// on its way is known to nobody, and the rest is never written.
+func (l *Log) fail(p *PoisonedError) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.poison.CompareAndSwap(nil, p) {
+		return // the first reason is the reason
+	}
+	for _, b := range []*batch{l.flushing, l.pending} {
+		if b != nil && b.done != nil {
+			close(b.done)
+			b.done = closed
+		}
+	}
+	l.work.Broadcast()
+	l.moved.Broadcast()
+	l.told[0].Broadcast()
+	l.told[1].Broadcast()
+}
+
+// Close makes what was appended durable, ends the flusher and gives the directory up.
+// It returns why the last transactions are not durable, if so. After a failure nothing
+// is synced any more: a second try could report success for what is lost.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	running, first := l.running, !l.closing
+	l.closing = true
+	l.work.Broadcast()
+	l.moved.Broadcast()
+	l.mu.Unlock()
+	if !first {
+		return ErrClosed
+	}
+	var err error
+	if running {
+		<-l.stopped
+		l.syncing.Wait()
+		l.prepared.Wait()
+		err = l.closeActive()
+	}
+	if p := l.poison.Load(); p != nil {
+		err = errors.Join(p, err)
+	}
+	return errors.Join(err, l.lock.Close())
+}
+
+// closeActive syncs what no sync has covered yet, and closes the segment.
+func (l *Log) closeActive() error {
+	l.files.Lock()
+	defer l.files.Unlock()
+	if p := l.syncActive(); p != nil {
+		l.fail(p)
+	}
+	return l.active.Close()
+}
+
+// syncActive makes everything that was written durable. Under files, and by nobody who
+// holds mu.
+func (l *Log) syncActive() *PoisonedError {
+	l.mu.Lock()
+	target, needless := l.written, l.written == l.durable || l.poison.Load() != nil
+	l.mu.Unlock()
+	if needless {
+		return nil
+	}
+	if err := l.active.Sync(); err != nil {
+		return &PoisonedError{Op: "fsync", Cause: err}
+	}
+	l.synced(target)
+	return nil
+}
+
+// synced notes that everything up to p is durable.
+func (l *Log) synced(p Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.poison.Load() != nil {
+		return // of an older failure nothing is durable that was not before
+	}
+	l.durable = max(l.durable, p)
+	l.syncs++
+	l.moved.Broadcast()
+}
