@@ -144,6 +144,10 @@ bench-cluster: $(BIN)/cluster tools ## The part of bench that needs one: kills u
 	$(WITH_TOOLS)
 	KUBECONFIG=$$($(BIN)/cluster kubeconfig) $(GO) run ./hack/bench $(BENCH_FLAGS)
 
+.PHONY: bench-log
+bench-log: ## The log beside its peers, in one run and one directory (15 minutes). DIR=, BENCH_FLAGS=.
+	@$(GO) -C hack/logbench run . -dir "$(or $(DIR),$(CACHE))" $(BENCH_FLAGS)
+
 ##@ Change it
 
 .PHONY: build

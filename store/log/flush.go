@@ -64,7 +64,7 @@ func (l *Log) take(previous int) (*batch, Position) {
 
 // write puts the frames of one batch into one segment.
 func (l *Log) write(b *batch, durable Position) *PoisonedError {
-	if n := int64(blocks(len(b.buf), b.block)); l.size > int64(b.block) && l.size+n > l.opt.SegmentSize {
+	if l.full(int64(blocks(len(b.buf), b.block))) {
 		if p := l.rotate(); p != nil {
 			return p
 		}

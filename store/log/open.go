@@ -105,6 +105,7 @@ type Log struct {
 	active Blocks
 	seed   uint32
 	size   int64
+	grows  bool // the active segment's file was not written before
 
 	// truncating is held by Truncate, which does not hold mu while it deletes.
 	truncating sync.Mutex

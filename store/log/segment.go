@@ -90,9 +90,9 @@ func (l *Log) install(h header, fill func(Blocks, *header) error) (s segment, f 
 // vessel opens a file that may become the segment at path: a spare, or a new one.
 func (l *Log) vessel(path string) (from string, f Blocks, err error) {
 	l.mu.Lock()
-	from = path + tempSuffix
+	from, l.grows = path+tempSuffix, true
 	if n := len(l.spares); n > 0 {
-		from, l.spares = l.spares[n-1], l.spares[:n-1]
+		from, l.spares, l.grows = l.spares[n-1], l.spares[:n-1], false
 	}
 	l.mu.Unlock()
 	f, err = l.openBlocks(from)
@@ -118,10 +118,27 @@ func (l *Log) newSpare() string {
 	return filepath.Join(l.dir, fmt.Sprintf("%020d%s", l.spareNo, spareSuffix))
 }
 
-// prepare asks for a spare when half of the active segment is used and there is none.
-// Under mu.
+// busy is what an active segment that was not written before has to hold before it is
+// given up for one that was, in bytes. A log with little in it never pays for more.
+const busy = 256 << 10
+
+// full reports whether n more bytes go into another segment: they do not fit, or they
+// would make a file longer, commit by commit, and there is one that was written before.
+func (l *Log) full(n int64) bool {
+	if l.size == int64(l.opt.BlockSize) {
+		return false
+	}
+	if l.size+n > l.opt.SegmentSize {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.grows && l.size > busy && len(l.spares) > 0
+}
+
+// prepare asks for a spare when one will be needed and there is none. Under mu.
 func (l *Log) prepare() {
-	if l.opt.Spares > 0 && len(l.spares) == 0 && l.size > l.opt.SegmentSize/2 {
+	if l.opt.Spares > 0 && len(l.spares) == 0 && (l.size > l.opt.SegmentSize/2 || l.grows && l.size > busy) {
 		select {
 		case l.ahead <- struct{}{}:
 		default: // it is at work
