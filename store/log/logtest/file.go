@@ -128,6 +128,7 @@ func (h *handle) Sync() error {
 		return err
 	}
 	if h.fs.lies != nil && h.fs.lies() {
+		h.node.dirty = nil // as a kernel that could not write them, and says so to nobody
 		return nil
 	}
 	h.node.sync()

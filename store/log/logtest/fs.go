@@ -89,8 +89,8 @@ func (f *FS) Fail(op Op, n int, err error) {
 	f.faults[op][n] = err
 }
 
-// Lie asks lies for every Sync of a file that does not fail: true, and it does nothing,
-// and says that it did.
+// Lie asks lies for every Sync of a file that does not fail: true, and what was written
+// is never on the disk, and the Sync says that it is.
 func (f *FS) Lie(lies func() bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
