@@ -86,7 +86,8 @@ func (s *Store) note(r *root) {
 }
 
 // truncate removes the part of the log that the root covers, after it has read
-// back what the root has instead.
+// back what the root has instead, and after the log has a note of it: who finds an older
+// checkpoint in the root later knows that it is not the one that was.
 func (s *Store) truncate(ctx context.Context, r *root, l *log.Log) error {
 	pins, covered := s.own(r.manifest.View())
 	if !l.Truncatable(log.Position(covered)) {
@@ -100,6 +101,9 @@ func (s *Store) truncate(ctx context.Context, r *root, l *log.Log) error {
 			return fmt.Errorf("read table %s back before the log is truncated: %w", name, err)
 		}
 		r.readBack[name] = pin.Ref
+	}
+	if err := l.Checkpoint(log.Position(covered)); err != nil {
+		return fmt.Errorf("note the checkpoint before the log is truncated: %w", err)
 	}
 	return l.Truncate(log.Position(covered))
 }

@@ -175,6 +175,10 @@ func (s *Store) replay(l *log.Log, covered manifest.Position) error {
 	if err != nil {
 		return err
 	}
+	if noted := manifest.Position(l.Checkpointed()); noted > covered && s.root.Load() != nil {
+		s.opt.Report(fmt.Sprintf("the root covers this writer's log up to position %d, and a checkpoint up to %d was made from this directory: "+
+			"the root is an older copy; everything was replayed from the log, and goes out with the next checkpoint", covered, noted))
+	}
 	s.tables.reached(l.Durable())
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/salvor-io/salvor/store/log"
 	"github.com/salvor-io/salvor/store/log/logtest"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 const dir = "data/log"
@@ -134,6 +135,7 @@ func TestRecordsComeBackInOrder(t *testing.T) {
 }
 
 func TestRealFiles(t *testing.T) {
+	contract.Row(t, 54)
 	at := filepath.Join(t.TempDir(), "data", "log")
 	opt := options(nil)
 	for round := range 3 {
@@ -232,6 +234,7 @@ func TestSkippedPositions(t *testing.T) {
 }
 
 func TestTruncateKeepsTwoSegments(t *testing.T) {
+	contract.Row(t, 58)
 	fs, records := filled(t)
 	l, _ := mustOpen(t, fs)
 	for i := range 6 {
@@ -258,6 +261,7 @@ func TestTruncateKeepsTwoSegments(t *testing.T) {
 
 // A failed remove leaves more than necessary; it is tried again and poisons nothing.
 func TestTruncateFails(t *testing.T) {
+	contract.Row(t, 58)
 	fs, _ := filled(t)
 	l, _ := mustOpen(t, fs)
 	eio := errors.New("input/output error")
