@@ -29,12 +29,13 @@ func (l *Log) flush() {
 	}
 }
 
-// cohort bounds how often the flusher lets others go first, and lonely and crowd
-// between how many records in the batch before it does so at all.
+// cohort bounds how often the flusher lets others go first. It does so while fewer than
+// in the batch before have come back: not after a lonely one, and not behind a crowd,
+// whose batch is large enough whoever is late.
 const (
-	cohort = 8
+	cohort = 4
 	lonely = 2
-	crowd  = 64
+	crowd  = 1024
 )
 
 // take waits for a batch; nil when the log is closed and nothing is left, or when it
