@@ -159,12 +159,18 @@ func (l *Log) Close() error {
 	if !first {
 		return ErrClosed
 	}
+	// A truncation that has begun ends before somebody else may own the directory.
+	l.truncating.Lock()
+	defer l.truncating.Unlock()
 	var err error
-	if running {
+	switch {
+	case running:
 		<-l.stopped
 		l.syncing.Wait()
 		l.prepared.Wait()
 		err = l.closeActive()
+	case l.active != nil: // Recover has failed
+		err = l.active.Close()
 	}
 	if p := l.poison.Load(); p != nil {
 		err = errors.Join(p, err)

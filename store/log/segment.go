@@ -124,16 +124,18 @@ const busy = 256 << 10
 
 // full reports whether n more bytes go into another segment: they do not fit, or they
 // would make a file longer, commit by commit, and there is one that was written before.
+// One that holds no transaction is never full: the next one would have its name.
 func (l *Log) full(n int64) bool {
-	if l.size == int64(l.opt.BlockSize) {
-		return false
-	}
-	if l.size+n > l.opt.SegmentSize {
-		return true
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.grows && l.size > busy && len(l.spares) > 0
+	switch {
+	case l.written < l.segments[len(l.segments)-1].first:
+		return false
+	case l.size+n > l.opt.SegmentSize:
+		return true
+	default:
+		return l.grows && l.size > busy && len(l.spares) > 0
+	}
 }
 
 // prepare asks for a spare when one will be needed and there is none. Under mu.

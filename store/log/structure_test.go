@@ -206,3 +206,36 @@ func TestCheckpointsAreRemembered(t *testing.T) {
 		t.Fatalf("it remembers %d and begins with %d", l.Checkpointed(), l.First())
 	}
 }
+
+// A segment in which only notes stand is not full, however many they are: its successor
+// would have its name.
+func TestNotesDoNotFillASegment(t *testing.T) {
+	contract.Row(t, 57, 58)
+	fs := logtest.New()
+	l, _ := mustOpen(t, fs)
+	var all []string
+	for i := range 40 {
+		all = append(all, fmt.Sprintf("%d %d%s", i+1, i, strings.Repeat("x", 250))) // a segment each
+		mustAppend(t, l, all[i][strings.Index(all[i], " ")+1:])
+	}
+	mustClose(t, l)
+	l, _, err := openFrom(fs, 50) // the newest segment has no transaction
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p := range 20 {
+		if err := l.Checkpoint(log.Position(p + 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustAppend(t, l, strings.Repeat("y", 250), "z")
+	if err := l.Truncate(20); err != nil || l.First() != 21 {
+		t.Fatalf("first %d, %v", l.First(), err)
+	}
+	mustClose(t, l)
+	l, got := mustOpen(t, lost(fs))
+	want(t, got, append(all[20:], "50 "+strings.Repeat("y", 250), "51 z")...)
+	if l.Checkpointed() != 20 {
+		t.Fatalf("it remembers %d", l.Checkpointed())
+	}
+}
