@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/salvor-io/salvor/store/log"
 )
 
@@ -79,7 +81,7 @@ func measureReplay(dir string, mib int, sizes []int) error {
 			return err
 		}
 		for round := range 3 {
-			if err := dropCaches(); err != nil {
+			if err := forget(at); err != nil {
 				return err
 			}
 			began := time.Now()
@@ -88,7 +90,7 @@ func measureReplay(dir string, mib int, sizes []int) error {
 				return err
 			}
 			raw := float64(n) / 1e6 / time.Since(began).Seconds()
-			if err := dropCaches(); err != nil {
+			if err := forget(at); err != nil {
 				return err
 			}
 			l, err := log.Open(at, log.Options{NewID: newID, SegmentSize: 64 << 20})
@@ -135,9 +137,26 @@ func fillLog(at string, mib, size int) error {
 	return l.Close()
 }
 
-// dropCaches forgets what is in memory of files (root).
-func dropCaches() error {
-	return os.WriteFile("/proc/sys/vm/drop_caches", []byte("3\n"), 0o200)
+// forget drops what is in memory of a log's files, and of no others.
+func forget(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		f, err := os.OpenFile(filepath.Join(dir, e.Name()), os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		err = f.Sync() // what is dirty cannot be dropped
+		if err == nil {
+			err = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func readAll(dir string) (int64, error) {

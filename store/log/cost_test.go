@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/salvor-io/salvor/store/log"
+	"github.com/salvor-io/salvor/store/log/logtest"
 )
 
 func openReal(tb testing.TB, change func(*log.Options)) (*log.Log, string) {
@@ -163,4 +164,58 @@ func BenchmarkAppend(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Segments and records of megabytes come back whole, also when a replay ends in the
+// middle of one.
+func TestLargeRecordsComeBack(t *testing.T) {
+	fs := logtest.New()
+	opt := options(fs)
+	opt.SegmentSize, opt.BlockSize = 8<<20, 4096
+	var sizes []int
+	for round := range 2 {
+		l, err := log.Open(dir, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		enough := errors.New("enough")
+		if round > 0 {
+			n := 0
+			if err := l.Recover(1, func(log.Position, []byte) error {
+				if n++; n == 3 {
+					return enough
+				}
+				return nil
+			}); !errors.Is(err, enough) {
+				t.Fatal(err)
+			}
+			mustClose(t, l)
+			if l, err = log.Open(dir, opt); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n := 0
+		if err := l.Recover(1, func(p log.Position, body []byte) error {
+			if len(body) != sizes[n] || body[0] != byte(n) || body[len(body)-1] != byte(n) {
+				return fmt.Errorf("%d bytes of %d", len(body), sizes[n])
+			}
+			n++
+			return nil
+		}); err != nil || n != len(sizes) {
+			t.Fatalf("%d records, %v", n, err)
+		}
+		for _, size := range []int{1, 3 << 20, 100, 2 << 20, 4095, log.MaxRecord, 1 << 20, 17} {
+			mustAppend(t, l, string(bytes.Repeat([]byte{byte(len(sizes))}, size)))
+			sizes = append(sizes, size)
+		}
+		mustClose(t, l)
+	}
+	l, err := log.Open(dir, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Recover(1, nil); err != nil || int(l.Next()) != len(sizes)+1 {
+		t.Fatalf("next %d, %v", l.Next(), err)
+	}
+	mustClose(t, l)
 }

@@ -5,7 +5,9 @@ package log
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"runtime"
 )
 
@@ -72,15 +74,26 @@ func (l *Log) write(b *batch, durable Position) *PoisonedError {
 	}
 	b.seal(durable, l.seed)
 	if err := writeAt(l.active, b.buf, l.size); err != nil {
-		return &PoisonedError{Op: "write", Cause: err}
+		return l.poisonOf("write", err)
 	}
 	l.size += int64(len(b.buf))
 	if l.opt.Mode == SyncCommit {
 		if err := l.active.Sync(); err != nil {
-			return &PoisonedError{Op: "fsync", Cause: err}
+			return l.poisonOf("fsync", err)
 		}
 	}
 	return nil
+}
+
+// poisonOf says what failed, and where: the file may have had another name when it was
+// opened.
+func (l *Log) poisonOf(op string, err error) *PoisonedError {
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return &PoisonedError{Op: op, Cause: fmt.Errorf("%s: %w", l.segments[len(l.segments)-1].path, err)}
 }
 
 // writeAt writes all of b or fails.
@@ -198,7 +211,7 @@ func (l *Log) syncActive() *PoisonedError {
 		return nil
 	}
 	if err := l.active.Sync(); err != nil {
-		return &PoisonedError{Op: "fsync", Cause: err}
+		return l.poisonOf("fsync", err)
 	}
 	l.synced(target)
 	return nil

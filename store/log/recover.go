@@ -6,6 +6,7 @@ package log
 import (
 	"fmt"
 	"hash/crc32"
+	"io"
 )
 
 // Recover reads every transaction in order, hands the events of each to replay, and
@@ -85,8 +86,13 @@ func (l *Log) scanner(s *segment) (*scanner, func(), error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("recover log: %w", err)
 	}
-	sc := &scanner{reader: newReader(f, size), path: s.path, last: s.first - 1, checkpoint: max(l.checkpoint, s.checkpoint)}
-	done := func() { _ = f.Close() } // it was only read
+	in, end := io.Reader(f), func() {}
+	if size > readAhead {
+		a := newAhead(f)
+		in, end = a, a.end
+	}
+	done := func() { end(); _ = f.Close() } // it was only read
+	sc := &scanner{reader: newReader(in, size), path: s.path, last: s.first - 1, checkpoint: max(l.checkpoint, s.checkpoint)}
 	if _, err := sc.begin(); err != nil {
 		done()
 		return nil, nil, errOf(s.path, err)
