@@ -45,7 +45,7 @@ const (
 func (l *Log) take(previous int) (*batch, Position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.poison.Load() == nil && (l.ask.stalled || len(l.pending.heads) == 0 && !l.closing) {
+	for l.poison.Load() == nil && len(l.pending.heads) == 0 && !l.closing {
 		l.work.Wait()
 	}
 	// Those who were just told come back in a moment: otherwise they and the others take
@@ -109,6 +109,9 @@ func writeAt(f io.WriterAt, b []byte, off int64) error {
 // poisoned in the meantime.
 func (l *Log) settle(b *batch) bool {
 	l.mu.Lock()
+	for l.ask.stalled && l.poison.Load() == nil {
+		l.work.Wait() // nobody is told before the disk has caught up
+	}
 	if l.poison.Load() != nil {
 		l.mu.Unlock()
 		return false
