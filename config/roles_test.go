@@ -140,7 +140,7 @@ func TestOperatorHasLeastPrivilege(t *testing.T) {
 		"create leases.coordination.k8s.io": false, "create events.events.k8s.io": true,
 		"create serviceaccounts --subresource=token": false,
 		"create poddisruptionbudgets.policy":         true, "list poddisruptionbudgets.policy": true, "delete poddisruptionbudgets.policy": false,
-		"create pods --subresource=eviction": false, "watch nodes": true, "patch nodes": false, "get nodes --subresource=proxy": false,
+		"create pods --subresource=eviction": true, "update pods": false, "patch pods": false, "watch nodes": true, "patch nodes": false, "get nodes --subresource=proxy": false,
 	} {
 		if got := s.can(t, operator, ns, question); got != want {
 			t.Errorf("the operator, %s in a tenant's namespace: %v, want %v", question, got, want)

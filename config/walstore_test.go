@@ -245,6 +245,7 @@ func TestValidWALStoresAreAccepted(t *testing.T) {
 		"a suspended store":          a.with("spec.suspend", pause("admin", "the root moves", "2030-01-01T00:00:00Z")),
 		"plans only":                 a.with("spec.recovery.mode", "Plan"),
 		"roll-backs by themselves":   a.with("spec.recovery.rollBack", "Automatic"),
+		"no restarts":                 a.with("spec.recovery.restartPoisoned", "Never"),
 		"no roll-backs":              a.with("spec.recovery.rollBack", "Never"),
 		"the longest name":           a.with("metadata.name", strings.Repeat("o", 52)),
 		"a name of one letter":       a.with("metadata.name", "o"),
@@ -272,7 +273,7 @@ func TestWALStoreDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"audit":{"keySecretRef":{"name":"orders-audit"}},"control":{"port":8411},` +
-		`"managed":{"checkpointInterval":"10s","drainTimeout":"30s","replicas":3,"storage":{"size":"1Gi"}},"recovery":{"mode":"Automatic","orphanAfter":"5m","rollBack":"OnApproval"},"retention":{"age":"24h","versions":1024},` +
+		`"managed":{"checkpointInterval":"10s","drainTimeout":"30s","replicas":3,"storage":{"size":"1Gi"}},"recovery":{"mode":"Automatic","orphanAfter":"5m","restartPoisoned":"Automatic","rollBack":"OnApproval"},"retention":{"age":"24h","versions":1024},` +
 		`"root":{"credentials":{"secretRef":{"name":"orders-root"}},"requestTimeout":"10s","requests":{"connectTimeout":"5s","maxBackoff":"5s","maxConnections":64,"readAttempts":3},"uri":"s3://stores/orders"}}`
 	if string(got) != want {
 		t.Errorf("defaults:\n got %s\nwant %s", got, want)

@@ -31,13 +31,22 @@ type Status struct {
 	Process string `json:"process"`
 	Epoch   uint64 `json:"epoch"`
 
-	State        State  `json:"state"`
-	PoisonReason string `json:"poisonReason,omitempty"`
+	State State `json:"state"`
+	// PoisonReason is why the State is Poisoned, for people; Poison is the same for who
+	// decides what is done about it. Without the latter nobody restarts the process.
+	PoisonReason string   `json:"poisonReason,omitempty"`
+	Poison       *Failure `json:"poison,omitempty"`
+	// Disk is what the file system of the log has; absent: nobody knows.
+	Disk *Disk `json:"disk,omitempty"`
 
 	// Durable is the newest position of the log that is safe; Next the one that the
 	// next record gets.
 	Durable uint64 `json:"durable"`
 	Next    uint64 `json:"next"`
+	// Oldest is the position with which the kept part of the log begins; zero: it holds
+	// none. LogBytes is what that part holds.
+	Oldest   uint64 `json:"oldest,omitempty"`
+	LogBytes int64  `json:"logBytes,omitempty"`
 	// Published is the position that the newest published checkpoint covers.
 	Published uint64 `json:"published"`
 	// InFlight counts client transactions that may write and are not answered yet;
@@ -58,4 +67,42 @@ type Status struct {
 	Abandoned []string `json:"abandoned,omitempty"`
 	// Waiting says what holds the start or the newest checkpoint back, for people.
 	Waiting string `json:"waiting,omitempty"`
+}
+
+// FailureClass is the kind of failure that has poisoned a log, in a word.
+type FailureClass string
+
+// The classes.
+const (
+	// DiskFull: there is no room, or a quota has none. A restart makes none.
+	DiskFull FailureClass = "DiskFull"
+	// ReadOnlyFilesystem: nothing can be written until the volume is mounted again.
+	ReadOnlyFilesystem FailureClass = "ReadOnlyFilesystem"
+	// IO: the device did not do what it was told.
+	IO FailureClass = "IO"
+	// Misuse: the store has called its own log out of order.
+	Misuse FailureClass = "Misuse"
+	// OtherFailure is one that the process knows and this list does not.
+	OtherFailure FailureClass = "Other"
+)
+
+// Failure is what has poisoned a log.
+type Failure struct {
+	// Op is the call that failed: write, fsync, rotate, or a word of the store's own.
+	Op string `json:"op,omitempty"`
+	// Class of the failure.
+	Class FailureClass `json:"class"`
+	// Free is what the file system had when the failure was noticed, in bytes.
+	Free int64 `json:"free,omitempty"`
+}
+
+// Disk is the file system of a data directory, in bytes.
+type Disk struct {
+	// Dir is the data directory, as the process sees it.
+	Dir string `json:"dir"`
+	// Total is the size of the file system, Free what the process may still write.
+	Total int64 `json:"total"`
+	Free  int64 `json:"free"`
+	// Needs is how much has to be free before a log that had no room can go on.
+	Needs int64 `json:"needs,omitempty"`
 }

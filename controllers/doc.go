@@ -46,6 +46,7 @@
 //	locks of maintenances       StoreMaintenance controller only, under the epoch of this operator
 //	StatefulSet, Service,       WALStore controller, by server-side apply, for managed stores
 //	disruption budget
+//	evictions                   WALStore controller, of pods whose logs have failed, after its status has written them down
 //	orders, fences of writers   WALStore controller: what single pods are asked to do before they go (fleet_act.go),
 //	whose pods were removed     and what ends when they are gone
 //	identity and claim          opening.go, identity.go
@@ -62,6 +63,7 @@
 //	workload.go managed.go storeset.go storeroot.go   pods: adopted, or run by us
 //	fleet.go fleet_act.go changing.go         pods that are drained, replaced and removed; maintenance/rollout decides
 //	budgets.go nodes.go                       whether pods may go, and that they will
+//	poison*.go volume.go                      pods whose logs have failed, restarted where that helps; maintenance/restart decides
 //	streams.go dialling.go writers.go looking.go pods.go
 //	sweep.go naming.go ledger.go              what pends, and the resource for it
 //	recoverysidecar_controller.go report.go describe.go retire.go results.go

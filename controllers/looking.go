@@ -158,7 +158,10 @@ func (s *Streams) nudge(root *Root, id manifest.WriterID, call func(context.Cont
 // summary is what a WALStore's status says of its writers.
 type summary struct {
 	pods, running, streaming, registered int
-	poisoned                             []string
+	// poisoned are what the processes say whose logs have failed, by pod.
+	poisoned map[string]*control.Status
+	// fullest is how much of the fullest volume is used, from 0 to 1.
+	fullest float64
 	// behind are running pods that do not stream though they should.
 	behind []string
 	heard  bool
@@ -172,6 +175,7 @@ func (s *Streams) Summary(root *Root) (sum summary) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sum.isolation = s.det.Isolation(s.opt.Now())
+	sum.poisoned = map[string]*control.Status{}
 	w := s.watched[root.UID]
 	if w == nil {
 		return sum
@@ -197,8 +201,12 @@ func (s *Streams) Summary(root *Root) (sum summary) {
 		if wr.status != nil {
 			sum.heard = true
 			sum.ahead = sum.ahead || wr.status.Manifest > view
+			if d := wr.status.Disk; d != nil && d.Total > 0 {
+				sum.fullest = max(sum.fullest, float64(d.Total-d.Free)/float64(d.Total))
+			}
 			if wr.status.State == control.Poisoned {
-				sum.poisoned = append(sum.poisoned, "pod "+string(id)+": "+wr.status.PoisonReason)
+				said := *wr.status
+				sum.poisoned[string(id)] = &said
 			}
 		}
 	}

@@ -45,13 +45,23 @@ func (w *world) serve(name string, n int) *servedPod {
 	w.t.Helper()
 	w.pods++
 	p := &servedPod{log: logtest.New(), storePod: &storePod{w: w, name: fmt.Sprintf("%s-%d", name, n), ip: fmt.Sprintf("127.%d.%d.%d", 10+w.number/200, w.number%200, w.pods)}}
-	w.create(&corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: p.name, Labels: map[string]string{v1alpha1.LabelStore: name}},
-		Spec:       podSpec(),
-	})
+	p.made()
 	p.up()
 	w.t.Cleanup(func() { p.die() })
 	return p
+}
+
+// made makes its object.
+func (p *servedPod) made() {
+	w := p.w
+	w.t.Helper()
+	name, _, _ := strings.Cut(p.name, "-")
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: p.name, Labels: map[string]string{v1alpha1.LabelStore: name}},
+		Spec:       podSpec(),
+	}
+	w.claims(pod)
+	w.create(pod)
 }
 
 // up starts the process.

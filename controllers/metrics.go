@@ -24,6 +24,10 @@ type meters struct {
 	isolated   prometheus.Gauge
 	sweeps     *prometheus.CounterVec
 
+	restarts *prometheus.CounterVec
+	poisoned *prometheus.GaugeVec
+	fullest  *prometheus.GaugeVec
+
 	collections *prometheus.CounterVec
 	reclaimed   prometheus.Counter
 }
@@ -62,6 +66,15 @@ func newMeters(r prometheus.Registerer) *meters {
 		sweeps: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "salvor_sweeps_total", Help: "Listings of a root's pending operations, by result: ok, failed.",
 		}, []string{"result"}),
+		restarts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "salvor_restarts_total", Help: "Pods with a failed log that were evicted, by cause: IO, ReadOnlyFilesystem, DiskFull (and there was room again), Misuse, Other.",
+		}, append(store, "cause")),
+		poisoned: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "salvor_poisoned_writers", Help: "Writers whose log has failed.",
+		}, store),
+		fullest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "salvor_log_volume_used_ratio", Help: "Used part of the fullest volume of a store's logs, from 0 to 1.",
+		}, store),
 		collections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "salvor_collections_total", Help: "Collections of a root's old history, by result: ok, failed.",
 		}, []string{"result"}),
@@ -70,7 +83,7 @@ func newMeters(r prometheus.Registerer) *meters {
 		}),
 	}
 	if r != nil {
-		r.MustRegister(m.recoveries, m.duration, m.fences, m.failures, m.pending, m.ready, m.streams, m.isolated, m.sweeps, m.collections, m.reclaimed)
+		r.MustRegister(m.recoveries, m.duration, m.fences, m.failures, m.pending, m.ready, m.streams, m.isolated, m.sweeps, m.collections, m.reclaimed, m.restarts, m.poisoned, m.fullest)
 	}
 	return m
 }
@@ -99,6 +112,9 @@ func (m *meters) swept(err error) {
 func (m *meters) forget(namespace, name string) {
 	m.pending.DeleteLabelValues(namespace, name)
 	m.ready.DeleteLabelValues(namespace, name)
+	m.poisoned.DeleteLabelValues(namespace, name)
+	m.fullest.DeleteLabelValues(namespace, name)
+	m.restarts.DeletePartialMatch(prometheus.Labels{"namespace": namespace, "store": name})
 }
 
 func (m *meters) collected(c *manifest.Collected, err error) {

@@ -67,7 +67,7 @@ func (r *WALStoreReconciler) leaving(ctx context.Context, ws *v1alpha1.WALStore,
 		}
 		why := leavingNode(&node)
 		if why == "" {
-			if m.orders[name].mode == manifest.Hasten {
+			if m.orders[name].mode == manifest.Hasten && (to.status == nil || to.status.State != control.Poisoned) {
 				r.takeBack(ctx, root, m, name)
 			}
 			continue

@@ -40,6 +40,8 @@ type storePod struct {
 	writer    *recovery.Writer
 	process   manifest.ProcessID
 	poison    string
+	failure   *control.Failure // what it is poisoned by, if it says so
+	room      *control.Disk    // of its log
 	waiting   string
 	durable   uint64 // the log's newest position
 	published uint64 // that the root covers
@@ -85,6 +87,7 @@ func (w *world) podDown(ip, store string, n int) *storePod {
 		Spec:       podSpec(),
 	}
 	pod.Spec.NodeName = w.node
+	w.claims(pod)
 	if w.revision != "" {
 		pod.Labels[appsv1.ControllerRevisionHashLabelKey] = w.revision
 	}
@@ -104,7 +107,7 @@ func (p *storePod) begin() {
 	p.mu.Lock()
 	p.bucket = fault.Wrap(w.disk)
 	p.process = manifest.ProcessID(w.newID())
-	p.poison, p.waiting, p.order, p.drains = "", "", "", false
+	p.poison, p.failure, p.waiting, p.order, p.drains = "", nil, "", "", false
 	bucket, process := p.bucket, p.process
 	p.mu.Unlock()
 	m, err := manifest.Open(w.ctx, bucket, manifest.Options{NewID: w.newID, Resolve: time.Second})
@@ -177,7 +180,7 @@ func (p *storePod) Status() control.Status {
 	defer p.mu.Unlock()
 	st := control.Status{
 		Store: p.manifest.Identity().UID, Writer: p.name, Process: string(p.process), Epoch: p.writer.Epoch().Number,
-		State: control.Serving, Manifest: uint64(p.manifest.View().Version), PoisonReason: p.poison, Waiting: p.waiting,
+		State: control.Serving, Manifest: uint64(p.manifest.View().Version), PoisonReason: p.poison, Waiting: p.waiting, Poison: p.failure, Disk: p.room,
 	}
 	if p.poison != "" {
 		st.State = control.Poisoned

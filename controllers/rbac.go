@@ -40,6 +40,9 @@ package controllers
 // of others ever do.
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch
 
+// Restarts pods whose logs have failed, where the disruption budgets allow it.
+// +kubebuilder:rbac:groups="",resources=pods/eviction,verbs=create
+
 // The right to see nodes is not here: a Role cannot give it. config/rbac/nodes does,
 // in installs for a whole cluster; without it nobody sees a node that is about to go.
 

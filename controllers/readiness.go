@@ -5,7 +5,6 @@ package controllers
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
@@ -26,7 +25,9 @@ type view struct {
 	pending, stalled, approvals int
 	// heard: at least one writer reports; poisoned are those whose log failed.
 	heard    bool
-	poisoned []string
+	poisoned []ailment // the worst first
+	// nearly are the pods whose volumes are nearly full, each in a sentence.
+	nearly []string
 	// windows that cannot be read.
 	windows *finding
 	// change of the pods, and whether disruption budgets let them go.
@@ -74,7 +75,7 @@ func (v view) ready() condition {
 	}
 	switch {
 	case len(v.poisoned) > 0:
-		return isFalse(ready, v1alpha1.ReasonLogPoisoned, v.poisonMessage())
+		return isFalse(ready, v.poisoned[0].reason(), v.poisonMessage())
 	case v.listed.bad != nil:
 		return isFalse(ready, v.listed.bad.Reason, v.listed.bad.Message)
 	case v.stalled > 0:
@@ -117,18 +118,6 @@ func (v view) recovering() condition {
 	}
 }
 
-func (v view) poison() condition {
-	const t = v1alpha1.ConditionPoisoned
-	switch {
-	case len(v.poisoned) > 0:
-		return isTrue(t, v1alpha1.ReasonLogPoisoned, v.poisonMessage())
-	case !v.heard:
-		return unknown(t, v1alpha1.ReasonNotObserved, "no writer reports")
-	default:
-		return isFalse(t, v1alpha1.ReasonLogsHealthy, "no writer that reports has a failed log")
-	}
-}
-
 func (v view) frozen() condition {
 	const t = v1alpha1.ConditionFrozen
 	switch {
@@ -156,8 +145,8 @@ func (v view) stuck() (reason, message string, is bool) {
 		}
 	}
 	switch {
-	case len(v.poisoned) > 0:
-		return v1alpha1.ReasonLogPoisoned, v.poisonMessage(), true
+	case len(v.poisoned) > 0 && v.poisoned[0].person():
+		return v.poisoned[0].reason(), v.poisoned[0].String(), true
 	case v.windows != nil:
 		return v.windows.Reason, v.windows.Message, true
 	case v.change.next.Why == rollout.WhyStopped:
@@ -180,7 +169,7 @@ func (v view) stalledCondition() condition {
 // reconciling: the operator is at work, or will try again by itself.
 func (v view) reconciling() condition {
 	const t = v1alpha1.ConditionReconciling
-	work := v.pending > v.stalled+v.approvals || v.isolation.Isolated || v.change.works()
+	work := v.pending > v.stalled+v.approvals || v.isolation.Isolated || v.change.works() || v.mends()
 	for _, s := range append(v.steps(), v.listed) {
 		work = work || s.bad != nil && !s.bad.Final
 	}
@@ -193,10 +182,6 @@ func (v view) reconciling() condition {
 		return isFalse(t, v1alpha1.ReasonSettled, "there is nothing to do")
 	}
 	return isTrue(t, v1alpha1.ReasonProgressing, "the operator is at work")
-}
-
-func (v view) poisonMessage() string {
-	return strings.Join(v.poisoned, "; ") + ": look at the pod's disk, then restart the pod"
 }
 
 func (v view) waitingMessage() string {

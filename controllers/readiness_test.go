@@ -12,6 +12,7 @@ import (
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
 	"github.com/salvor-io/salvor/detect"
+	"github.com/salvor-io/salvor/maintenance/restart"
 	"github.com/salvor-io/salvor/test/contract"
 )
 
@@ -57,7 +58,11 @@ func TestReadiness(t *testing.T) {
 		{"something is stalled", but(func(v *view) { v.pending, v.stalled = 1, 1 }), "False RecoveryStalled", "True OperationsPending", "False Settled", "True RecoveryStalled"},
 		{"something is stalled, something goes on", but(func(v *view) { v.pending, v.stalled = 2, 1 }), "False RecoveryStalled", "True OperationsPending", "True Progressing", "True RecoveryStalled"},
 		{"something needs approval", but(func(v *view) { v.pending, v.approvals = 1, 1 }), "False ApprovalPending", "True OperationsPending", "False Settled", "True ApprovalPending"},
-		{"a log is poisoned", but(func(v *view) { v.poisoned = []string{"pod a: x"} }), "False LogPoisoned", "False NothingPending", "False Settled", "True LogPoisoned"},
+		{"a log is poisoned", but(func(v *view) { v.poisoned = []ailment{{pod: "a", says: "x"}} }), "False LogPoisoned", "False NothingPending", "False Settled", "True LogPoisoned"},
+		{"a log is poisoned, and its pod is restarted", but(func(v *view) { v.poisoned = []ailment{{pod: "a", verdict: restart.Verdict{Why: restart.WhyRestart}}} }), "False PodRestarting", "False NothingPending", "True Progressing", "False Settled"},
+		{"a volume is full", but(func(v *view) { v.poisoned = []ailment{{pod: "a", verdict: restart.Verdict{Why: restart.WhyFull}}} }), "False VolumeFull", "False NothingPending", "False Settled", "True VolumeFull"},
+		{"the budget is spent", but(func(v *view) { v.poisoned = []ailment{{pod: "a", verdict: restart.Verdict{Why: restart.WhySpent}}} }), "False RestartsSpent", "False NothingPending", "False Settled", "True RestartsSpent"},
+		{"a volume is nearly full", but(func(v *view) { v.nearly = []string{"pod a: 97 %"} }), "True Healthy", "False NothingPending", "False Settled", "False Settled"},
 		{"isolated", but(func(v *view) { v.isolation = isolated }), "False ManyStreamsLost", "False NothingPending", "True Progressing", "False Settled"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -80,7 +85,7 @@ func TestReadinessNeverLies(t *testing.T) {
 	contract.Row(t, 135)
 	steps := []step{{}, {ok: true}, {bad: found("", "Bad", "m")}, {bad: found("", "Final", "m").final()}}
 	count := 0
-	for i := range 4 * 4 * 4 * 4 * 4 * 4 * 2 * 2 * 2 * 2 {
+	for i := range 4 * 4 * 4 * 4 * 4 * 4 * 2 * 2 * 2 * 3 {
 		take := func(n int) int { r := i % n; i /= n; return r }
 		v := view{claimed: steps[take(4)], probed: steps[take(4)], audited: steps[take(4)], workload: steps[take(4)], listed: steps[take(4)]}
 		switch take(4) {
@@ -95,8 +100,11 @@ func TestReadinessNeverLies(t *testing.T) {
 		if take(2) == 1 {
 			v.suspended = &v1alpha1.Suspension{}
 		}
-		if take(2) == 1 {
-			v.poisoned = []string{"pod x"}
+		switch take(3) {
+		case 1:
+			v.poisoned = []ailment{{pod: "x"}}
+		case 2:
+			v.poisoned = []ailment{{pod: "x", verdict: restart.Verdict{Why: restart.WhySettling}}}
 		}
 		count++
 		got := readiness(v)

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
+	"github.com/salvor-io/salvor/control"
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/mem"
 	"github.com/salvor-io/salvor/test/contract"
@@ -81,6 +82,10 @@ func TestTheOperatorNeedsNoMoreThanItsRules(t *testing.T) {
 				must(t, w.client.List(w.ctx, &l, client.InNamespace(w.namespace)))
 				return len(l.Items) > 0
 			})
+			p.restart()
+			w.streaming("ledger")
+			p.poisons(control.IO)
+			w.evicted("ledger-0")
 			w.managedStore("managed", 1)
 			w.becomes("managed", v1alpha1.ConditionReady, "False PodsMissing")
 			w.set("managed")

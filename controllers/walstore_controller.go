@@ -80,7 +80,11 @@ func (r *WALStoreReconciler) Reconcile(ctx context.Context, req ctrl.Request) (c
 		load.step = step{bad: found(v1alpha1.ConditionWorkloadAvailable, v1alpha1.ReasonInternal, "%s", short(err))}
 	}
 	err = errors.Join(err, r.watch(ctx, &ws, root, m, woken))
-	after, serr := r.status(ctx, &ws, root, m, load)
+	mend, merr := r.mend(ctx, &ws, trusted, m)
+	if merr != nil {
+		err = errors.Join(err, fmt.Errorf("look after logs that have failed: %w", merr))
+	}
+	after, serr := r.status(ctx, &ws, root, m, load, mend)
 	return ctrl.Result{RequeueAfter: r.next(&ws, m, after)}, errors.Join(err, serr)
 }
 

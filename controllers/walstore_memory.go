@@ -27,8 +27,11 @@ type memory struct {
 	listed     step
 	collecting collecting
 	applied    applied
-	orders     map[string]issued // by pod
-	told       map[string]string // the newest event's reason by action
+	orders     map[string]issued  // by pod
+	refused    map[string]refusal // the newest, by pod
+	mended     map[string]string  // the process whose eviction was granted last, by pod
+	volumes    map[string]volume  // by pod
+	told       map[string]string  // the newest event's reason by action
 
 	// The newest status: when, what, and over which version of the object. While
 	// the cache still shows that version, it is behind.

@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -22,7 +23,7 @@ const manifestEvery = time.Minute
 // status says what is known, in at most one request: nothing when nothing changed,
 // and what is no news for a condition at most once a second. It returns when to
 // come back for what was held back.
-func (r *WALStoreReconciler) status(ctx context.Context, ws *v1alpha1.WALStore, root *Root, m *memory, load workload) (time.Duration, error) {
+func (r *WALStoreReconciler) status(ctx context.Context, ws *v1alpha1.WALStore, root *Root, m *memory, load workload, mend mending) (time.Duration, error) {
 	st := ws.Status.DeepCopy()
 	v := view{
 		suspended: suspended(ws, r.opt.Now()), listed: m.listed,
@@ -42,10 +43,17 @@ func (r *WALStoreReconciler) status(ctx context.Context, ws *v1alpha1.WALStore, 
 	st.Window, changes, v.windows = windowStatus(ws, r.opt.Now())
 	v.workload = load.available(sum, root != nil)
 	v.change, v.budgets, v.managed = load.change, load.budgets, ws.Spec.Managed != nil
-	v.heard, v.poisoned, v.isolation = sum.heard, sum.poisoned, sum.isolation
+	v.heard, v.isolation = sum.heard, sum.isolation
+	v.poisoned, v.nearly = ailments(sum.poisoned, mend, ws.Namespace), mend.nearly
+	if mend.restarts != nil {
+		st.Restarts = mend.restarts
+	}
 	st.Writers = &v1alpha1.WritersStatus{
 		Expected: load.expected, Registered: int32(sum.registered), Streaming: int32(sum.streaming),
 		Summary: fmt.Sprintf("%d/%d", sum.streaming, load.expected),
+	}
+	if root != nil {
+		st.Writers.Logs = logs(r.streams.Words(root))
 	}
 	if err := r.count(ctx, ws, root, &v, st); err != nil {
 		return 0, err
@@ -61,9 +69,12 @@ func (r *WALStoreReconciler) status(ctx context.Context, ws *v1alpha1.WALStore, 
 	st.Conditions = dated(ws.Status.Conditions, readiness(v), v1alpha1.WALStoreConditions, ws.Generation, r.opt.Now())
 	r.meters.ready.WithLabelValues(ws.Namespace, ws.Name).Set(gauge(holds(st.Conditions, v1alpha1.ConditionReady)))
 	r.meters.pending.WithLabelValues(ws.Namespace, ws.Name).Set(float64(v.pending))
+	r.tellOfPoison(ws, v, sum.fullest)
 	after, err := r.write(ctx, ws, st, m)
-	if d := load.change.look(); d > 0 && (after == 0 || d < after) {
-		after = d
+	for _, d := range []time.Duration{load.change.look(), mend.look()} {
+		if d > 0 && (after == 0 || d < after) {
+			after = d
+		}
 	}
 	if d := changes.Sub(r.opt.Now()); !changes.IsZero() && (after == 0 || d < after) {
 		after = max(d, time.Second)
@@ -128,7 +139,8 @@ func (r *WALStoreReconciler) count(ctx context.Context, ws *v1alpha1.WALStore, r
 // write sends a status that differs from the one that is there.
 func (r *WALStoreReconciler) write(ctx context.Context, ws *v1alpha1.WALStore, st *v1alpha1.WALStoreStatus, m *memory) (time.Duration, error) {
 	now := r.opt.Now()
-	news := !sameWords(ws.Status.Conditions, st.Conditions) || ws.Status.ObservedGeneration != st.ObservedGeneration
+	news := !sameWords(ws.Status.Conditions, st.Conditions) || ws.Status.ObservedGeneration != st.ObservedGeneration ||
+		!slices.Equal(ws.Status.Restarts, st.Restarts) // nothing is done before it is written down
 	if !news {
 		if sameNumbers(&ws.Status, st) && sameProgress(ws.Status.Conditions, st.Conditions) {
 			return 0, nil
@@ -156,17 +168,22 @@ func (r *WALStoreReconciler) write(ctx context.Context, ws *v1alpha1.WALStore, s
 	return 0, nil
 }
 
-// sameNumbers compares what a status says beside its conditions, and the messages
-// that come with numbers.
+// sameNumbers compares what a status says beside its conditions, and beside positions of
+// logs: those move all the time, and go along with the next write.
 func sameNumbers(a, b *v1alpha1.WALStoreStatus) bool {
 	x, y := a.DeepCopy(), b.DeepCopy()
 	x.Conditions, y.Conditions = nil, nil
+	for _, w := range []*v1alpha1.WritersStatus{x.Writers, y.Writers} {
+		if w != nil {
+			w.Logs = nil
+		}
+	}
 	return equality.Semantic.DeepEqual(x, y)
 }
 
 // sameProgress compares the messages that say who is waited for.
 func sameProgress(a, b []metav1.Condition) bool {
-	for _, t := range []string{v1alpha1.ConditionChanging, v1alpha1.ConditionDrainable} {
+	for _, t := range []string{v1alpha1.ConditionChanging, v1alpha1.ConditionDrainable, v1alpha1.ConditionPoisoned} {
 		x, _ := find(a, t)
 		y, _ := find(b, t)
 		if x.Message != y.Message {

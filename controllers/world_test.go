@@ -60,6 +60,7 @@ type world struct {
 	nudges    int
 	node      string // of the pods that are made from here on
 	revision  string // of their template
+	claimed   bool   // the logs of their stores lie on claims
 }
 
 // newWorld makes a namespace and a root; start starts the operator.

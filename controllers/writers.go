@@ -114,7 +114,8 @@ func (s *Streams) heard(wr *writer, st *control.Status) {
 	if st.Waiting != "" && (before == nil || before.Waiting != st.Waiting) {
 		s.find(wr.of) // perhaps for an operation that nobody has named to us
 	}
-	if before == nil || before.State != st.State || before.PoisonReason != st.PoisonReason {
+	if before == nil || before.State != st.State || before.PoisonReason != st.PoisonReason || nearlyFull(before.Disk) != nearlyFull(st.Disk) ||
+		st.State == control.Poisoned && mayBeMended(before, st) {
 		s.stores.up(wr.of.root.Store, normal, 0)
 	}
 	if drains(before, st) {
@@ -127,6 +128,12 @@ func (s *Streams) heard(wr *writer, st *control.Status) {
 		s.look(wr.of, st.Abandoned, s.opt.Now())
 	}
 	s.consider(wr)
+}
+
+// mayBeMended: what a restart may have waited for has changed.
+func mayBeMended(before, now *control.Status) bool {
+	grown := before.Disk != nil && now.Disk != nil && now.Disk.Free > before.Disk.Free
+	return grown || len(before.Open) != len(now.Open) || before.Published != now.Published
 }
 
 // finished wakes what waited for a live writer that is done with it.

@@ -205,8 +205,8 @@ func (s *Store) getReady(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, why)
 		return
 	}
-	if err := s.poison(); err != nil {
-		refuse(w, refused(err, false))
+	if p := s.poison(); p != nil {
+		refuse(w, refused(p, false))
 		return
 	}
 	_, _ = io.WriteString(w, "ok\n")

@@ -37,6 +37,10 @@ func (s *Store) Transact(ctx context.Context, t Transaction) (Result, error) {
 	select {
 	case <-ticket.Done():
 		if err := ticket.Err(); err != nil {
+			if s.poison() != nil {
+				s.disk(true) // as the failure has found it
+				s.signal.Notify()
+			}
 			return Result{}, refused(err, true)
 		}
 		return r, nil

@@ -26,7 +26,8 @@ func (s *Store) Status() control.Status {
 	who, why := s.gate.state()
 	st.InFlight, st.Parked = who.writing, who.parked
 	if l := s.log.Load(); l != nil {
-		st.Durable, st.Next = uint64(l.Durable()), uint64(l.Next())
+		has := l.Status()
+		st.Durable, st.Next, st.Oldest, st.LogBytes = uint64(has.Durable), uint64(has.Next), uint64(has.Oldest), has.Bytes
 	}
 	if r := s.root.Load(); r != nil {
 		st.Store = r.manifest.Identity().UID
@@ -34,9 +35,13 @@ func (s *Store) Status() control.Status {
 		st.Manifest = uint64(r.manifest.View().Version)
 		st.Open, st.Abandoned = words(r.writer.Open()), words(r.writer.Abandoned())
 	}
-	switch poison := s.poison(); {
+	poison := s.poison()
+	disk, then := s.disk(poison != nil)
+	st.Disk = disk
+	switch {
 	case poison != nil:
 		st.State, st.PoisonReason = control.Poisoned, poison.Error()
+		st.Poison = &control.Failure{Op: poison.Op, Class: control.FailureClass(poison.Class()), Free: then}
 	case why != nil && why.Reason == ReasonStarting:
 		st.State = control.Starting
 	case why != nil:
@@ -70,7 +75,7 @@ func (s *Store) Refresh() {
 }
 
 // poison returns why the log has failed; nil when it has not.
-func (s *Store) poison() error {
+func (s *Store) poison() *log.PoisonedError {
 	l := s.log.Load()
 	if l == nil {
 		return nil

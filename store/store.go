@@ -136,6 +136,7 @@ type Store struct {
 	root   atomic.Pointer[root]
 	gate   gate
 	signal control.Signal
+	space  space
 
 	nudge    chan struct{}          // look at the manifest now
 	requests chan chan<- checkpoint // and make a checkpoint now

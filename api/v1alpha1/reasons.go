@@ -57,8 +57,15 @@ const (
 	ReasonRecoveryStalled   = "RecoveryStalled"
 	ReasonApprovalPending   = "ApprovalPending"
 
-	ReasonLogPoisoned = "LogPoisoned"
-	ReasonLogsHealthy = "LogsHealthy"
+	ReasonLogPoisoned      = "LogPoisoned"
+	ReasonLogsHealthy      = "LogsHealthy"
+	ReasonVolumeFull       = "VolumeFull"
+	ReasonVolumeNearlyFull = "VolumeNearlyFull"
+	ReasonRestartsSpent    = "RestartsSpent"
+	ReasonRestartsOff      = "RestartsOff"
+	ReasonEvictionRefused  = "EvictionRefused"
+	ReasonRestartWaits     = "RestartWaits"
+	ReasonPodRestarting    = "PodRestarting"
 
 	ReasonWindowsInvalid = "WindowsInvalid"
 	ReasonWindowClosed   = "WindowClosed"
@@ -235,8 +242,15 @@ var Explanations = []Explanation{
 	{ReasonRecoveryStalled, "An operation cannot be recovered until a person does something; other operations go on.", "Run `kubectl get rsc -o wide` and follow the message of the one that is Stalled."},
 	{ReasonApprovalPending, "An operation can only be undone, and that needs approval.", "Run `kubectl get rsc -o wide` and look at the one that needs approval."},
 
-	{ReasonLogPoisoned, "A writer's log failed; the writer takes no more writes until it was opened again.", "Look at the disk of the pod that the message names, then restart the pod: opening the log reads the disk."},
+	{ReasonLogPoisoned, "A writer's log failed, and the writer does not say of what kind the failure is, so the operator does not restart it; it takes no more writes until its log was opened again.", "Look at the disk of the pod that the message names, then restart the pod: opening the log reads the disk."},
 	{ReasonLogsHealthy, "No writer that reports has a failed log.", ""},
+	{ReasonVolumeFull, "A writer's log failed because its volume is full. A restart makes no room, so there is none; when there is room again the operator restarts the pod.", "Make the PersistentVolumeClaim that the message names larger, by the command in the message."},
+	{ReasonVolumeNearlyFull, "A writer's volume is nearly full; when it is full, its log fails.", "Make the PersistentVolumeClaim that the message names larger."},
+	{ReasonRestartsSpent, "A pod was restarted three times within an hour (or the store's pods fifty times), and its log failed again.", "Look at the volume and the node of the pod that the message names, then delete the pod; the operator itself tries again at the time in the message."},
+	{ReasonRestartsOff, "A writer's log failed, and spec.recovery.restartPoisoned is Never.", "Look at the disk of the pod that the message names, then delete the pod: opening the log reads the disk."},
+	{ReasonEvictionRefused, "A pod whose log failed is to be restarted, and its eviction was refused; it is tried again.", "If it stays so: let the disruption budget that the message names allow it (maxUnavailable: 1, unhealthyPodEvictionPolicy: AlwaysAllow), or delete the pod."},
+	{ReasonRestartWaits, "A pod whose log failed is restarted when what it has begun is settled, and when no other pod of the store is being restarted.", ""},
+	{ReasonPodRestarting, "A pod whose log failed is being restarted: opening the log reads the disk.", ""},
 
 	{ReasonWindowsInvalid, "One of spec.windows cannot be read; until it is corrected no work is done that may wait.", "Correct the window that the message names."},
 	{ReasonWindowClosed, "This may wait, and waits for the next of the store's windows.", "Nothing; or approve it, which does not wait."},

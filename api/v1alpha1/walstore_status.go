@@ -50,6 +50,27 @@ type WALStoreStatus struct {
 	// LastRecovery is the newest operation that recovery finished.
 	// +optional
 	LastRecovery *LastRecovery `json:"lastRecovery,omitempty"`
+
+	// Restarts are those of pods whose logs had failed, oldest first. Each is written down
+	// before the pod is evicted, and the budget is counted over them; those older than an
+	// hour go when there is a new one.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	Restarts []PodRestart `json:"restarts,omitempty"`
+}
+
+// PodRestart is one restart of a pod whose log had failed.
+type PodRestart struct {
+	// Pod by its name.
+	Pod string `json:"pod"`
+	// Process whose log had failed: one process is restarted once.
+	Process string `json:"process"`
+	// Cause: IO, ReadOnlyFilesystem, DiskFull (and there was room again), Misuse or Other.
+	// +optional
+	Cause string `json:"cause,omitempty"`
+	// Time at which it was decided.
+	Time metav1.Time `json:"time"`
 }
 
 // RootStatus identifies a root and remembers its manifest, so that a root that was
@@ -124,7 +145,41 @@ type WritersStatus struct {
 	// Summary is streaming/expected, for the column of kubectl get.
 	// +optional
 	Summary string `json:"summary,omitempty"`
+	// Logs are the write-ahead logs of the first 50 pods that report, as they were when
+	// this status was written last: they move all the time, and no status is written for
+	// that. `kubectl salvor status` asks the pods.
+	// +optional
+	// +listType=map
+	// +listMapKey=pod
+	// +kubebuilder:validation:MaxItems=50
+	Logs []WriterLog `json:"logs,omitempty"`
 }
+
+// WriterLog is the write-ahead log of one pod, by positions.
+type WriterLog struct {
+	// Pod by its name.
+	Pod string `json:"pod"`
+	// Oldest is the position with which the kept part begins.
+	// +optional
+	Oldest int64 `json:"oldest,omitempty"`
+	// Published is the newest position that the root covers, Durable the newest that is
+	// safe on the pod's own volume, Next the one that comes next.
+	// +optional
+	Published int64 `json:"published,omitempty"`
+	// +optional
+	Durable int64 `json:"durable,omitempty"`
+	// +optional
+	Next int64 `json:"next,omitempty"`
+	// SegmentBytes is what the kept part holds.
+	// +optional
+	SegmentBytes int64 `json:"segmentBytes,omitempty"`
+}
+
+// MaxWriterLogs and MaxRestarts bound what a status lists.
+const (
+	MaxWriterLogs = 50
+	MaxRestarts   = 50
+)
 
 // LastRecovery is one finished recovery in a line.
 type LastRecovery struct {

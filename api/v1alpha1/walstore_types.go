@@ -198,6 +198,17 @@ const (
 	RecoveryPlan      RecoveryMode = "Plan"
 )
 
+// RestartPolicy says whether the operator restarts a pod whose log has failed.
+//
+// +kubebuilder:validation:Enum=Automatic;Never
+type RestartPolicy string
+
+// The policies of restarts.
+const (
+	RestartAutomatic RestartPolicy = "Automatic"
+	RestartNever     RestartPolicy = "Never"
+)
+
 // RecoveryPolicy tunes recovery. Going forward, and closing what nobody could
 // see, are automatic; undoing something that readers can see is a policy of its own.
 type RecoveryPolicy struct {
@@ -213,6 +224,16 @@ type RecoveryPolicy struct {
 	// +optional
 	// +kubebuilder:default=OnApproval
 	RollBack RollBackPolicy `json:"rollBack,omitempty"`
+
+	// RestartPoisoned says what becomes of a pod whose log has failed, so that it takes no
+	// more writes until it is restarted: Automatic evicts it, under the disruption budgets
+	// of its namespace, when its operations are settled, and at most three times in an
+	// hour; Never leaves it to somebody who wants to look at the disk first. Whatever it
+	// says, a full volume is reported, and no pod is restarted while its volume is full.
+	// With mode Plan nothing is evicted.
+	// +optional
+	// +kubebuilder:default=Automatic
+	RestartPoisoned RestartPolicy `json:"restartPoisoned,omitempty"`
 
 	// OrphanAfter is how long a registered writer may be without a pod before its
 	// epoch is ended and its operations are recovered.

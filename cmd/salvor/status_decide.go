@@ -100,7 +100,7 @@ func (s seenStore) findings(st *storeStatus, now time.Time) []finding {
 		return c, c != nil && c.Status == metav1.ConditionTrue
 	}
 	if c, bad := is(v1alpha1.ConditionPoisoned); bad {
-		all = append(all, finding{standsPoisoned, c.Reason, c.Message, nextOf(c.Reason, c.Message)})
+		all = append(all, poisonFinding(c))
 	}
 	for _, p := range st.Pending {
 		switch {
@@ -137,6 +137,21 @@ func (s seenStore) findings(st *storeStatus, now time.Time) []finding {
 		all = append(all, st.recovering(ws.Namespace))
 	}
 	return append(all, finding{standsReady, v1alpha1.ReasonHealthy, "healthy: a crash of its writers heals", "nothing to do"})
+}
+
+// poisonFinding is what a failed log is for a person: nothing, while the operator
+// restarts its pod.
+func poisonFinding(c *metav1.Condition) finding {
+	switch c.Reason {
+	case v1alpha1.ReasonPodRestarting, v1alpha1.ReasonRestartWaits:
+		return finding{standsNotReady, c.Reason, c.Message, "nothing to do: the operator restarts the pod; look again"}
+	case v1alpha1.ReasonEvictionRefused:
+		return finding{standsNotReady, c.Reason, c.Message, nextOf(c.Reason, c.Message)}
+	case v1alpha1.ReasonVolumeFull: // the message has the command
+		return finding{standsPoisoned, c.Reason, c.Message, c.Message}
+	default:
+		return finding{standsPoisoned, c.Reason, c.Message, nextOf(c.Reason, c.Message)}
+	}
 }
 
 // told reports whether one of the findings has said already what a condition of the

@@ -124,7 +124,8 @@ func (l *Log) settle(b *batch) bool {
 	} else {
 		l.unsynced()
 	}
-	l.segments[len(l.segments)-1].last = b.last
+	active := &l.segments[len(l.segments)-1]
+	active.last, active.bytes = b.last, l.size
 	l.mu.Unlock()
 	for _, a := range b.applies {
 		a.apply(a.position)

@@ -30,6 +30,9 @@ type FS interface {
 	Remove(path string) error
 	// SyncDir makes the names in dir durable.
 	SyncDir(dir string) error
+	// Space tells what the file system of dir has; errors.ErrUnsupported where nobody can
+	// tell.
+	Space(dir string) (Space, error)
 	// Lock takes the file for this process until Close; ErrLocked when it is taken.
 	Lock(path string) (io.Closer, error)
 }

@@ -152,6 +152,8 @@ type segment struct {
 	header
 	path string
 	last Position // of its last transaction; first-1 when it has none
+	// bytes that it holds. A spare's file is longer than that.
+	bytes int64
 }
 
 // Open takes the directory for this process and looks at the segments' headers.
@@ -220,14 +222,14 @@ func (l *Log) list() error {
 				return fmt.Errorf("open log: %w", err)
 			}
 		case isSegment(name):
-			h, err := l.readHeader(path)
+			h, size, err := l.readHeader(path)
 			if err != nil {
 				return err
 			}
 			if name != segmentName(h.first) {
 				return &CorruptError{Damage: ForeignSegment, Path: path, Why: fmt.Sprintf("it says that it begins with position %d", h.first)}
 			}
-			l.segments = append(l.segments, segment{header: h, path: path})
+			l.segments = append(l.segments, segment{header: h, path: path, bytes: size})
 		}
 	}
 	for i := range l.segments {
@@ -240,15 +242,15 @@ func (l *Log) list() error {
 	return nil
 }
 
-func (l *Log) readHeader(path string) (header, error) {
+func (l *Log) readHeader(path string) (header, int64, error) {
 	f, size, err := l.fs.Open(path)
 	if err != nil {
-		return header{}, fmt.Errorf("open log: %w", err)
+		return header{}, 0, fmt.Errorf("open log: %w", err)
 	}
 	defer f.Close()
 	h, err := newReader(f, min(size, headerSize)).begin()
 	if err != nil {
-		return h, errOf(path, err)
+		return h, 0, errOf(path, err)
 	}
-	return h, nil
+	return h, size, nil
 }

@@ -72,7 +72,7 @@ func (l *Log) scan(s, next *segment, replay func(Position, []byte) error) (int64
 	if err != nil {
 		return 0, err
 	}
-	s.last = sc.last
+	s.last, s.bytes = sc.last, sc.good
 	l.checkpoint = max(l.checkpoint, sc.checkpoint)
 	if next != nil {
 		return sc.good, sc.sealed(what, sc.at, next)
@@ -116,7 +116,7 @@ func (l *Log) resume(last Position, good int64, from Position) error {
 	if err != nil {
 		return err
 	}
-	now.last = last
+	now.last, now.bytes = last, c.at
 	*s, l.active, l.size, l.seed = now, f, c.at, now.seed
 	if from > last+1 {
 		return l.begin(header{id: l.id, first: from, follows: last, checkpoint: l.checkpoint})

@@ -84,7 +84,7 @@ func (l *Log) install(h header, fill func(Blocks, *header) error) (s segment, f 
 	if err != nil {
 		return s, nil, errors.Join(err, f.Close())
 	}
-	return segment{header: h, path: path, last: h.first - 1}, f, nil
+	return segment{header: h, path: path, last: h.first - 1, bytes: int64(h.block)}, f, nil
 }
 
 // vessel opens a file that may become the segment at path: a spare, or a new one.

@@ -13,8 +13,9 @@ type Status struct {
 	Oldest, Active Position
 	// Checkpoint is the newest position that a checkpoint is known to cover.
 	Checkpoint Position
-	// Segments and Spares count files.
+	// Segments and Spares count files; Bytes is what the segments hold.
 	Segments, Spares int
+	Bytes            int64
 	// Flushes and Syncs count since the start: batches that were written, and how often
 	// the disk was waited for.
 	Flushes, Syncs uint64
@@ -32,6 +33,9 @@ func (l *Log) Status() Status {
 	}
 	if n := len(l.segments); n > 0 {
 		st.Oldest, st.Active = l.segments[0].first, l.segments[n-1].first
+	}
+	for i := range l.segments {
+		st.Bytes += l.segments[i].bytes
 	}
 	if p := l.poison.Load(); p != nil {
 		st.Failure = p.Error()

@@ -79,6 +79,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.PlannedTableStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PlanStatus"):
 		return &apiv1alpha1.PlanStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PodRestart"):
+		return &apiv1alpha1.PodRestartApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RecoveryPolicy"):
 		return &apiv1alpha1.RecoveryPolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RecoverySidecar"):
@@ -125,6 +127,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.WindowStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Workload"):
 		return &apiv1alpha1.WorkloadApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("WriterLog"):
+		return &apiv1alpha1.WriterLogApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("WritersStatus"):
 		return &apiv1alpha1.WritersStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("WriterStatus"):

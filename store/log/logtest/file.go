@@ -6,7 +6,9 @@ package logtest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
+	"syscall"
 )
 
 // sector is what the disk writes in one piece, or in part when the power goes, in bytes.
@@ -99,6 +101,11 @@ func (h *handle) write(b []byte, off int) (int, error) {
 			err = nil
 		}
 		return len(b) / 2, err
+	}
+	if grow := off + len(b) - len(h.node.data); h.fs.size > 0 && grow > 0 && h.fs.used()+grow > h.fs.size {
+		n := min(max(0, len(b)-grow+max(0, h.fs.size-h.fs.used())), len(b))
+		h.node.write(b[:n], off)
+		return n, fmt.Errorf("write %s: %w", h.path, syscall.ENOSPC)
 	}
 	if h.fs.budget >= 0 && len(b) > h.fs.budget {
 		n := h.fs.budget

@@ -60,6 +60,7 @@ type FS struct {
 	hold    *Hold
 	lies    func() bool
 	budget  int // bytes until the death; negative: none
+	size    int // of the disk, in bytes; zero: there is no end of it
 	dead    bool
 }
 
@@ -156,7 +157,43 @@ func (f *FS) Killed() *FS {
 		n.names[path] = file.clone()
 	}
 	n.synced = clone(f.synced, f.names, n.names)
+	n.size = f.size
 	return n
+}
+
+// Resize makes the disk one of size bytes: what does not fit fails with ENOSPC, and
+// leaves what did. Zero: there is no end of it.
+func (f *FS) Resize(size int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.size = size
+}
+
+// Used is how many bytes the files have.
+func (f *FS) Used() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.used()
+}
+
+func (f *FS) used() (n int) {
+	for _, file := range f.names {
+		n += len(file.data)
+	}
+	return n
+}
+
+// Space implements log.FS. A disk without an end says nothing.
+func (f *FS) Space(string) (log.Space, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.dead:
+		return log.Space{}, ErrDied
+	case f.size == 0:
+		return log.Space{}, errors.ErrUnsupported
+	}
+	return log.Space{Total: int64(f.size), Free: int64(max(0, f.size-f.used()))}, nil
 }
 
 func clone(names, from, to map[string]*node) map[string]*node {

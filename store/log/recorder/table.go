@@ -3,7 +3,12 @@
 
 package recorder
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/salvor-io/salvor/store/log"
+)
 
 // state is where a recorder stands. Zero is none.
 type state int
@@ -107,6 +112,15 @@ type PoisonedError struct{ Cause error }
 // Error implements error.
 func (e *PoisonedError) Error() string {
 	return fmt.Sprintf("the recorder is poisoned: %v: restart the process", e.Cause)
+}
+
+// Class is the kind of failure.
+func (e *PoisonedError) Class() log.Class {
+	var misuse *MisuseError
+	if errors.As(e.Cause, &misuse) {
+		return log.Misuse
+	}
+	return log.Classify(e.Cause)
 }
 
 // Unwrap returns the first reason.

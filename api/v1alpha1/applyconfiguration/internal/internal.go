@@ -525,6 +525,21 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: restores
       type:
         scalar: string
+- name: com.github.salvor-io.salvor.api.v1alpha1.PodRestart
+  map:
+    fields:
+    - name: cause
+      type:
+        scalar: string
+    - name: pod
+      type:
+        scalar: string
+    - name: process
+      type:
+        scalar: string
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.salvor-io.salvor.api.v1alpha1.RecoveryMode
   scalar: string
 - name: com.github.salvor-io.salvor.api.v1alpha1.RecoveryPolicy
@@ -538,6 +553,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
       default: 5m
+    - name: restartPoisoned
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.RestartPolicy
+      default: Automatic
     - name: rollBack
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.RollBackPolicy
@@ -670,6 +689,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: memory
       type:
         namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+- name: com.github.salvor-io.salvor.api.v1alpha1.RestartPolicy
+  scalar: string
 - name: com.github.salvor-io.salvor.api.v1alpha1.Retention
   map:
     fields:
@@ -959,6 +980,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: pendingSidecars
       type:
         scalar: numeric
+    - name: restarts
+      type:
+        list:
+          elementType:
+            namedType: com.github.salvor-io.salvor.api.v1alpha1.PodRestart
+          elementRelationship: atomic
     - name: root
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.RootStatus
@@ -999,6 +1026,27 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: statefulSetName
       type:
         scalar: string
+- name: com.github.salvor-io.salvor.api.v1alpha1.WriterLog
+  map:
+    fields:
+    - name: durable
+      type:
+        scalar: numeric
+    - name: next
+      type:
+        scalar: numeric
+    - name: oldest
+      type:
+        scalar: numeric
+    - name: pod
+      type:
+        scalar: string
+    - name: published
+      type:
+        scalar: numeric
+    - name: segmentBytes
+      type:
+        scalar: numeric
 - name: com.github.salvor-io.salvor.api.v1alpha1.WriterStatus
   map:
     fields:
@@ -1017,6 +1065,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: expected
       type:
         scalar: numeric
+    - name: logs
+      type:
+        list:
+          elementType:
+            namedType: com.github.salvor-io.salvor.api.v1alpha1.WriterLog
+          elementRelationship: associative
+          keys:
+          - pod
     - name: registered
       type:
         scalar: numeric

@@ -23,6 +23,13 @@ type RecoveryPolicyApplyConfiguration struct {
 	// readers can see it: Never undoes nothing, OnApproval undoes what somebody has
 	// approved in spec.approval of its RecoverySidecar, Automatic undoes it at once.
 	RollBack *apiv1alpha1.RollBackPolicy `json:"rollBack,omitempty"`
+	// RestartPoisoned says what becomes of a pod whose log has failed, so that it takes no
+	// more writes until it is restarted: Automatic evicts it, under the disruption budgets
+	// of its namespace, when its operations are settled, and at most three times in an
+	// hour; Never leaves it to somebody who wants to look at the disk first. Whatever it
+	// says, a full volume is reported, and no pod is restarted while its volume is full.
+	// With mode Plan nothing is evicted.
+	RestartPoisoned *apiv1alpha1.RestartPolicy `json:"restartPoisoned,omitempty"`
 	// OrphanAfter is how long a registered writer may be without a pod before its
 	// epoch is ended and its operations are recovered.
 	OrphanAfter *v1.Duration `json:"orphanAfter,omitempty"`
@@ -47,6 +54,14 @@ func (b *RecoveryPolicyApplyConfiguration) WithMode(value apiv1alpha1.RecoveryMo
 // If called multiple times, the RollBack field is set to the value of the last call.
 func (b *RecoveryPolicyApplyConfiguration) WithRollBack(value apiv1alpha1.RollBackPolicy) *RecoveryPolicyApplyConfiguration {
 	b.RollBack = &value
+	return b
+}
+
+// WithRestartPoisoned sets the RestartPoisoned field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RestartPoisoned field is set to the value of the last call.
+func (b *RecoveryPolicyApplyConfiguration) WithRestartPoisoned(value apiv1alpha1.RestartPolicy) *RecoveryPolicyApplyConfiguration {
+	b.RestartPoisoned = &value
 	return b
 }
 

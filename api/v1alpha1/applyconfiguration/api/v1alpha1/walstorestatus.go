@@ -37,6 +37,10 @@ type WALStoreStatusApplyConfiguration struct {
 	PendingSidecars *int32 `json:"pendingSidecars,omitempty"`
 	// LastRecovery is the newest operation that recovery finished.
 	LastRecovery *LastRecoveryApplyConfiguration `json:"lastRecovery,omitempty"`
+	// Restarts are those of pods whose logs had failed, oldest first. Each is written down
+	// before the pod is evicted, and the budget is counted over them; those older than an
+	// hour go when there is a new one.
+	Restarts []PodRestartApplyConfiguration `json:"restarts,omitempty"`
 }
 
 // WALStoreStatusApplyConfiguration constructs a declarative configuration of the WALStoreStatus type for use with
@@ -119,5 +123,18 @@ func (b *WALStoreStatusApplyConfiguration) WithPendingSidecars(value int32) *WAL
 // If called multiple times, the LastRecovery field is set to the value of the last call.
 func (b *WALStoreStatusApplyConfiguration) WithLastRecovery(value *LastRecoveryApplyConfiguration) *WALStoreStatusApplyConfiguration {
 	b.LastRecovery = value
+	return b
+}
+
+// WithRestarts adds the given value to the Restarts field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Restarts field.
+func (b *WALStoreStatusApplyConfiguration) WithRestarts(values ...*PodRestartApplyConfiguration) *WALStoreStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithRestarts")
+		}
+		b.Restarts = append(b.Restarts, *values[i])
+	}
 	return b
 }

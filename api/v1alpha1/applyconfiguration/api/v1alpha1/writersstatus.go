@@ -19,6 +19,10 @@ type WritersStatusApplyConfiguration struct {
 	Streaming *int32 `json:"streaming,omitempty"`
 	// Summary is streaming/expected, for the column of kubectl get.
 	Summary *string `json:"summary,omitempty"`
+	// Logs are the write-ahead logs of the first 50 pods that report, as they were when
+	// this status was written last: they move all the time, and no status is written for
+	// that. `kubectl salvor status` asks the pods.
+	Logs []WriterLogApplyConfiguration `json:"logs,omitempty"`
 }
 
 // WritersStatusApplyConfiguration constructs a declarative configuration of the WritersStatus type for use with
@@ -56,5 +60,18 @@ func (b *WritersStatusApplyConfiguration) WithStreaming(value int32) *WritersSta
 // If called multiple times, the Summary field is set to the value of the last call.
 func (b *WritersStatusApplyConfiguration) WithSummary(value string) *WritersStatusApplyConfiguration {
 	b.Summary = &value
+	return b
+}
+
+// WithLogs adds the given value to the Logs field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Logs field.
+func (b *WritersStatusApplyConfiguration) WithLogs(values ...*WriterLogApplyConfiguration) *WritersStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithLogs")
+		}
+		b.Logs = append(b.Logs, *values[i])
+	}
 	return b
 }
