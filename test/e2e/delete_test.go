@@ -63,9 +63,16 @@ var _ = Describe("Deleting", Serial, func() {
 			for _, ns := range []string{namespace, harness.OperatorNamespace} {
 				Expect(h.DeleteNamespace(ctx, ns, 2*time.Minute)).To(Succeed())
 			}
-			out, err := h.Kubectl(ctx, "api-resources", "--api-group", "recovery.salvor.io", "-o", "name")
-			Expect(err).NotTo(HaveOccurred())
-			Expect(out).To(BeEmpty(), "definitions are left over")
+			// The API server finishes the deletion of a definition, and takes it out of what
+			// it lists, behind the deletion of the namespaces.
+			Eventually(func(g Gomega) {
+				out, err := h.Kubectl(ctx, "get", "customresourcedefinitions", "-o", "jsonpath={.items[?(@.spec.group=='recovery.salvor.io')].metadata.name}")
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(out).To(BeEmpty(), "definitions are left over")
+				out, err = h.Kubectl(ctx, "api-resources", "--cached=false", "--api-group", "recovery.salvor.io", "-o", "name")
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(out).To(BeEmpty(), "definitions are still listed")
+			}).WithContext(ctx).WithTimeout(time.Minute).WithPolling(500 * time.Millisecond).Should(Succeed())
 		}, NodeTimeout(8*time.Minute))
 	}
 })
