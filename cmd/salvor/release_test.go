@@ -58,7 +58,7 @@ func TestAReleaseOutlastsAnOutage(t *testing.T) {
 					return m
 				}
 				by := manifest.Publisher{Role: manifest.RoleOperator, Process: "O"}
-				_, err := open().Publish(t.Context(), manifest.Publication{By: by, Entries: []manifest.Entry{manifest.Claim(manifest.StoreIdentity{UID: "u", Namespace: "shop", Name: "orders"})}})
+				_, err := manifest.CreateIdentity(t.Context(), disk, "u", newID(), nil)
 				ok(t, err)
 				_, err = open().Lock(t.Context(), by, manifest.Lock{Owner: "M1", Reason: "restart", Mode: manifest.Frozen, Since: time.Now(), Until: time.Now().Add(time.Hour)})
 				ok(t, err)

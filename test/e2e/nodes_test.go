@@ -97,7 +97,7 @@ spec:
 var _ = Describe("A node that is drained", Ordered, Serial, func() {
 	const namespace, name = "roaming", "orders"
 	options := harness.StoreOptions{Namespace: namespace, Name: name, Replicas: 1}
-	var load *harness.Load
+	var load *harness.OpenLoad
 
 	BeforeAll(func(ctx SpecContext) {
 		var nodes corev1.NodeList
@@ -123,7 +123,7 @@ var _ = Describe("A node that is drained", Ordered, Serial, func() {
 		})).To(Succeed())
 		Expect(h.StoreReady(ctx, namespace, name, 3*time.Minute)).To(Succeed())
 		var err error
-		load, err = h.StartLoad(ctx, options, 20)
+		load, err = h.StartOpenLoad(ctx, options, nil, 50)
 		Expect(err).NotTo(HaveOccurred())
 	}, NodeTimeout(10*time.Minute))
 
@@ -135,11 +135,26 @@ var _ = Describe("A node that is drained", Ordered, Serial, func() {
 		return st, err
 	}
 
+	// goes waits until n more writes have been acknowledged.
+	goes := func(ctx context.Context, n int) {
+		GinkgoHelper()
+		before, err := load.Traces()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(h.Eventually(ctx, "the load goes on", 2*time.Minute, func(context.Context) (string, error) {
+			now, err := load.Traces()
+			if err != nil || len(now) >= len(before)+n {
+				return "", err
+			}
+			return fmt.Sprintf("%d more", len(now)-len(before)), nil
+		})).To(Succeed())
+	}
+
 	It("lets its pod publish ahead, and go to another node with every acknowledged write", func(ctx SpecContext) {
 		contract.Row(GinkgoTB(), 140)
 		before, err := h.Pod(ctx, namespace, name+"-0")
 		Expect(err).NotTo(HaveOccurred())
 		node := before.Spec.NodeName
+		goes(ctx, 100)
 		_, err = h.Kubectl(ctx, "cordon", node)
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func(ctx context.Context) {
@@ -179,8 +194,9 @@ var _ = Describe("A node that is drained", Ordered, Serial, func() {
 			return fmt.Sprintf("on %s, %s", p.Spec.NodeName, p.Status.Phase), nil
 		})).To(Succeed())
 		Expect(h.StoreReady(ctx, namespace, name, 2*time.Minute)).To(Succeed())
-		acked, err := load.StopAndVerify(ctx)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(acked).To(BeNumerically(">", 50), "the load was a load")
+		goes(ctx, 100) // to the pod on the other node
+		acked, _, err := load.StopAndVerify(ctx)
+		Expect(err).NotTo(HaveOccurred(), "what was acknowledged on either node is there")
+		Expect(acked).To(BeNumerically(">", 200))
 	}, NodeTimeout(10*time.Minute))
 })
