@@ -21,7 +21,7 @@ import (
 // A release outlasts an outage of a minute, also when its own answer was what the outage
 // took. It is given up after a quarter of an hour, and at once where waiting helps nobody.
 func TestAReleaseOutlastsAnOutage(t *testing.T) {
-	contract.Row(t, 108)
+	contract.Row(t, 107, 108)
 	refused := errors.New("connection refused")
 	down := func(d time.Duration) func(*fault.Bucket) {
 		return func(b *fault.Bucket) {
