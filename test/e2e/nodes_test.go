@@ -93,6 +93,30 @@ spec:
   audit: {keySecretRef: {name: {{.Name}}-audit}}
 `
 
+// secondNode is a node with the images that these specs need, which is made if there is
+// only one.
+func secondNode(ctx context.Context) (string, error) {
+	var nodes corev1.NodeList
+	if err := h.List(ctx, &nodes); err != nil {
+		return "", err
+	}
+	if len(nodes.Items) > 1 {
+		return nodes.Items[len(nodes.Items)-1].Name, nil
+	}
+	added, err := machine.AddNode(ctx)
+	if err != nil {
+		return "", err
+	}
+	By("loading images onto " + added)
+	root, err := cluster.Root()
+	for _, archive := range []string{"salvor.tar", "versitygw.tar"} {
+		if err == nil {
+			err = machine.LoadImage(ctx, filepath.Join(root, "dist", archive))
+		}
+	}
+	return added, err
+}
+
 // A node is drained under a store of one pod, as an admin or an autoscaler does it.
 var _ = Describe("A node that is drained", Ordered, Serial, func() {
 	const namespace, name = "roaming", "orders"
@@ -100,21 +124,19 @@ var _ = Describe("A node that is drained", Ordered, Serial, func() {
 	var load *harness.OpenLoad
 
 	BeforeAll(func(ctx SpecContext) {
-		var nodes corev1.NodeList
-		Expect(h.List(ctx, &nodes)).To(Succeed())
-		if len(nodes.Items) < 2 {
-			added, err := machine.AddNode(ctx)
-			if errors.Is(err, cluster.ErrNodes) {
-				Skip("it takes two nodes")
-			}
-			Expect(err).NotTo(HaveOccurred())
-			By("loading images onto " + added)
-			root, err := cluster.Root()
-			Expect(err).NotTo(HaveOccurred())
-			for _, archive := range []string{"salvor.tar", "versitygw.tar"} {
-				Expect(machine.LoadImage(ctx, filepath.Join(root, "dist", archive))).To(Succeed())
+		second, err := secondNode(ctx)
+		if errors.Is(err, cluster.ErrNodes) {
+			Skip("it takes two nodes")
+		}
+		Expect(err).NotTo(HaveOccurred())
+		cordon := func(verb string) func(context.Context) {
+			return func(ctx context.Context) {
+				_, err := h.Kubectl(ctx, verb, second)
+				Expect(err).NotTo(HaveOccurred())
 			}
 		}
+		cordon("uncordon")(ctx)
+		DeferCleanup(cordon("cordon"), NodeTimeout(time.Minute)) // the other specs' images are not there
 		Expect(h.Namespace(ctx, namespace)).To(Succeed())
 		cleanUp(namespace)
 		Expect(h.ApplyTemplate(ctx, roamingStore, map[string]any{
@@ -122,7 +144,6 @@ var _ = Describe("A node that is drained", Ordered, Serial, func() {
 			"Root": options.InClusterRoot(), "URI": options.RootURI(), "Endpoint": harness.StorageEndpoint,
 		})).To(Succeed())
 		Expect(h.StoreReady(ctx, namespace, name, 3*time.Minute)).To(Succeed())
-		var err error
 		load, err = h.StartOpenLoad(ctx, options, nil, 50)
 		Expect(err).NotTo(HaveOccurred())
 	}, NodeTimeout(10*time.Minute))
