@@ -161,13 +161,14 @@ func hold(t Terms, v View) Next {
 	if v.Lock.Mode == manifest.Frozen {
 		n.State = Held
 	}
-	for _, p := range v.Pods {
-		n.Pods = append(n.Pods, stand(p, v.Lock, v.Hooks))
-	}
-	slices.SortFunc(n.Pods, func(a, b Standing) int { return strings.Compare(a.Name, b.Name) })
 	missing := 0
 	for _, p := range v.Pods {
-		if s := stand(p, v.Lock, v.Hooks); s.fence && v.Problem == "" {
+		s := stand(p, v.Lock, v.Hooks)
+		if s.fence && n.State == Held { // it writes nothing, and what starts in its place finds the lock
+			s = Standing{Name: s.Name, Acknowledged: true, Gone: true, Durable: s.Durable, Published: s.Published}
+		}
+		n.Pods = append(n.Pods, s)
+		if s.fence && v.Problem == "" {
 			if n.Fence == nil {
 				n.Fence = map[manifest.WriterID]manifest.Epoch{}
 			}
@@ -176,6 +177,7 @@ func hold(t Terms, v View) Next {
 			missing++
 		}
 	}
+	slices.SortFunc(n.Pods, func(a, b Standing) int { return strings.Compare(a.Name, b.Name) })
 	drained := missing == 0 && len(n.Fence) == 0
 	timeout := v.Lock.Since.Add(t.DrainFor)
 	if v.Hooks != nil && n.State == Draining {

@@ -43,7 +43,8 @@ type Word struct {
 type Standing struct {
 	Name         string
 	Acknowledged bool
-	// Gone: it counts as drained because its epoch has ended.
+	// Gone: it counts as drained because its epoch has ended, or because it died while
+	// the store was held.
 	Gone bool
 	// Durable and Published are those of its word; 0 without one.
 	Durable, Published uint64
