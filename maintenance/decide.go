@@ -173,7 +173,7 @@ func hold(t Terms, v View) Next {
 				n.Fence = map[manifest.WriterID]manifest.Epoch{}
 			}
 			n.Fence[manifest.WriterID(p.Name)] = p.Epoch
-		} else if !s.Acknowledged {
+		} else if !s.Acknowledged && !n.passes(s) {
 			missing++
 		}
 	}
@@ -220,6 +220,15 @@ func hold(t Terms, v View) Next {
 		n.Look = timeout
 	}
 	return n
+}
+
+// passes reports whether what a pod lacks needs nobody: one that starts under a freeze that
+// is held finds the lock before it takes a write.
+func (n Next) passes(s Standing) bool { return n.State == Held && s.Starts }
+
+// Incomplete reports whether a pod has not acknowledged, and may have to be looked after.
+func (n Next) Incomplete() bool {
+	return slices.ContainsFunc(n.Pods, func(s Standing) bool { return !s.Acknowledged && !n.passes(s) })
 }
 
 // stuck names the pods that have not acknowledged, and why.
