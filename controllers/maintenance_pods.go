@@ -6,11 +6,16 @@ package controllers
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/salvor-io/salvor/control"
 	"github.com/salvor-io/salvor/maintenance"
 	"github.com/salvor-io/salvor/manifest"
 )
+
+// freshFor is how long a container may take from its start to its first word before
+// somebody is told that it does not report.
+const freshFor = 20 * time.Second
 
 // Pods are the writers of a store as a maintenance sees them: every pod, and every
 // writer that has an epoch in the manifest.
@@ -21,9 +26,9 @@ func (s *Streams) Pods(root *Root) (out []maintenance.Pod) {
 	if w == nil {
 		return nil
 	}
-	epochs := root.Manifest.View().Writers
+	epochs, now := root.Manifest.View().Writers, s.opt.Now()
 	for id, wr := range w.writers {
-		p := maintenance.Pod{Name: string(id), Epoch: epochs[id], Dead: !wr.ready}
+		p := maintenance.Pod{Name: string(id), Epoch: epochs[id], Dead: !wr.ready, Fresh: wr.ready && now.Sub(wr.since) < freshFor}
 		if wr.ready && wr.status != nil && wr.status.Store == root.ID() {
 			p.Word = wordOf(wr.status)
 		}

@@ -183,7 +183,7 @@ func (p progress) conditions(st *v1alpha1.StoreMaintenanceStatus) []condition {
 // first is what the first store that is not where it should be says.
 func (p progress) first(st *v1alpha1.StoreMaintenanceStatus) string {
 	for _, s := range st.Stores {
-		if n := p.plan.Stores[s.Name]; n.State != maintenance.Held || s.Acknowledged != "" && missing(n) {
+		if n := p.plan.Stores[s.Name]; n.State != maintenance.Held || s.Acknowledged != "" && n.Incomplete() {
 			if n.Why == "" {
 				return fmt.Sprintf("store %s: %s", s.Name, n.State)
 			}
@@ -193,13 +193,9 @@ func (p progress) first(st *v1alpha1.StoreMaintenanceStatus) string {
 	return "every store is held"
 }
 
-func missing(n maintenance.Next) bool {
-	return slices.ContainsFunc(n.Pods, func(s maintenance.Standing) bool { return !s.Acknowledged })
-}
-
 func (p progress) incomplete() bool {
 	for _, n := range p.plan.Stores {
-		if missing(n) {
+		if n.Incomplete() {
 			return true
 		}
 	}

@@ -71,7 +71,8 @@ type writer struct {
 	of      *watched
 	pod     types.UID
 	addr    string
-	ready   bool // its pod says that the container runs
+	ready   bool      // its pod says that the container runs
+	since   time.Time // when it was seen to run first
 	verdict detect.Verdict
 	// status is the last one of the stream that is open; nil without one.
 	status *control.Status

@@ -50,7 +50,7 @@ func (s *Streams) pod(pod *corev1.Pod, deleted bool) {
 	facts := podFacts(pod, w.port)
 	s.det.Apply(detect.Event{At: s.opt.Now(), Writer: wr.id, Kind: detect.PodSeen, Pod: facts})
 	if ready := facts.State == detect.PodRunning; wr.ready != ready {
-		wr.ready = ready // its stream may have told before: then no verdict changes
+		wr.ready, wr.since = ready, s.opt.Now() // its stream may have told before: then no verdict changes
 		s.stores.up(w.root.Store, normal, 0)
 		s.held.up(w.root.Store)
 	}

@@ -161,21 +161,23 @@ func hold(t Terms, v View) Next {
 	if v.Lock.Mode == manifest.Frozen {
 		n.State = Held
 	}
-	for _, p := range v.Pods {
-		n.Pods = append(n.Pods, stand(p, v.Lock, v.Hooks))
-	}
-	slices.SortFunc(n.Pods, func(a, b Standing) int { return strings.Compare(a.Name, b.Name) })
 	missing := 0
 	for _, p := range v.Pods {
-		if s := stand(p, v.Lock, v.Hooks); s.fence && v.Problem == "" {
+		s := stand(p, v.Lock, v.Hooks)
+		if s.fence && n.State == Held { // it writes nothing, and what starts in its place finds the lock
+			s = Standing{Name: s.Name, Acknowledged: true, Gone: true, Durable: s.Durable, Published: s.Published}
+		}
+		n.Pods = append(n.Pods, s)
+		if s.fence && v.Problem == "" {
 			if n.Fence == nil {
 				n.Fence = map[manifest.WriterID]manifest.Epoch{}
 			}
 			n.Fence[manifest.WriterID(p.Name)] = p.Epoch
-		} else if !s.Acknowledged {
+		} else if !s.Acknowledged && !n.passes(s) {
 			missing++
 		}
 	}
+	slices.SortFunc(n.Pods, func(a, b Standing) int { return strings.Compare(a.Name, b.Name) })
 	drained := missing == 0 && len(n.Fence) == 0
 	timeout := v.Lock.Since.Add(t.DrainFor)
 	if v.Hooks != nil && n.State == Draining {
@@ -218,6 +220,15 @@ func hold(t Terms, v View) Next {
 		n.Look = timeout
 	}
 	return n
+}
+
+// passes reports whether what a pod lacks needs nobody: one that starts under a freeze that
+// is held finds the lock before it takes a write.
+func (n Next) passes(s Standing) bool { return n.State == Held && s.Starts }
+
+// Incomplete reports whether a pod has not acknowledged, and may have to be looked after.
+func (n Next) Incomplete() bool {
+	return slices.ContainsFunc(n.Pods, func(s Standing) bool { return !s.Acknowledged && !n.passes(s) })
 }
 
 // stuck names the pods that have not acknowledged, and why.

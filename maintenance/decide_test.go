@@ -69,7 +69,10 @@ func TestDecideIsATable(t *testing.T) {
 		{name: "nobody there", view: View{Lock: lock("M1", manifest.Draining)}, state: Draining, step: StepHold},
 		{name: "drained, not its turn", late: true, view: View{Lock: lock("M1", manifest.Draining)}, state: Draining, step: StepHold},
 		{name: "held", view: View{Lock: lock("M1", manifest.Frozen), Pods: []Pod{pod("a")}}, state: Held, why: "no pod writes"},
+		{name: "held, a pod has died", view: View{Lock: lock("M1", manifest.Frozen), Pods: []Pod{pod("a", func(p *Pod) { p.Word, p.Dead = nil, true }), pod("b")}}, state: Held, why: "no pod writes"},
 		{name: "held, a pod starts", view: View{Lock: lock("M1", manifest.Frozen), Pods: []Pod{pod("a", func(p *Pod) { p.Word = nil })}}, state: Held, why: "a (its pod does not report)"},
+		{name: "held, a pod has just started", view: View{Lock: lock("M1", manifest.Frozen), Pods: []Pod{pod("a", func(p *Pod) { p.Word, p.Fresh = nil, true }), pod("b")}}, state: Held, why: "no pod writes"},
+		{name: "drains, a pod has just started", view: View{Lock: lock("M1", manifest.Draining), Pods: []Pod{pod("a", func(p *Pod) { p.Word, p.Fresh = nil, true }), pod("b")}}, state: Draining, why: "a (its pod starts)"},
 		{name: "left while it drains", terms: leave, view: View{Lock: lock("M1", manifest.Draining), Pods: []Pod{busy}}, state: Draining, step: StepRelease},
 		{name: "left", terms: leave, view: View{Lock: lock("M1", manifest.Frozen)}, state: Held, step: StepRelease},
 		{name: "left, unreachable", terms: leave, view: View{Lock: lock("M1", manifest.Frozen), Problem: "no answer"}, state: Held, why: "no answer"},
@@ -226,5 +229,31 @@ func TestTheStuckAreNamed(t *testing.T) {
 	}
 	if len(n.Pods) != 9 || !n.Pods[0].Acknowledged || n.Pods[8].Acknowledged || n.Pods[8].Durable != 812 || n.Pods[8].Published != 800 {
 		t.Errorf("%+v", n.Pods)
+	}
+}
+
+// A pod that dies while its store is held keeps nobody waiting: it writes nothing, and
+// what starts in its place finds the lock. While a store drains its epoch has to end first.
+func TestAPodThatRestartsWhileAllIsHeld(t *testing.T) {
+	contract.Row(t, 110, 111)
+	v := View{Lock: lock("M1", manifest.Frozen), Date: noon, Pods: []Pod{pod("a", func(p *Pod) { p.Dead, p.Word = true, nil }), pod("b")}}
+	n := Decide(terms, v, true)
+	if n.State != Held || n.Step != None || n.Why != "no pod writes" || len(n.Fence) != 0 || len(n.Pods) != 2 || !n.Pods[0].Acknowledged || !n.Pods[0].Gone || n.Pods[0].WaitsFor != "" {
+		t.Errorf("held: %+v", n)
+	}
+	if n.Incomplete() {
+		t.Errorf("somebody would be called for a dead pod: %+v", n.Pods)
+	}
+	fresh := View{Lock: v.Lock, Date: noon, Pods: []Pod{pod("a", func(p *Pod) { p.Word, p.Fresh = nil, true })}}
+	if n := Decide(terms, fresh, true); n.Incomplete() || n.Pods[0].Acknowledged {
+		t.Errorf("somebody would be called for a pod that starts: %+v", n.Pods)
+	}
+	fresh.Pods[0].Fresh = false
+	if n := Decide(terms, fresh, true); !n.Incomplete() {
+		t.Errorf("nobody would be called for a pod that does not report: %+v", n.Pods)
+	}
+	v.Lock = lock("M1", manifest.Draining)
+	if n := Decide(terms, v, true); n.Step != StepFence || len(n.Fence) != 1 || n.Pods[0].Acknowledged {
+		t.Errorf("draining: %+v", n)
 	}
 }

@@ -20,6 +20,8 @@ type Pod struct {
 	// Dead: nothing runs that could write, as far as the cluster knows. Its epoch may
 	// be ended, so that it is known for certain.
 	Dead bool
+	// Fresh: it has started so recently that nobody expects a word of it yet.
+	Fresh bool
 	// Word is the last that its process said; nil when it says nothing.
 	Word *Word
 }
@@ -43,10 +45,13 @@ type Word struct {
 type Standing struct {
 	Name         string
 	Acknowledged bool
-	// Gone: it counts as drained because its epoch has ended.
+	// Gone: it counts as drained because its epoch has ended, or because it died while
+	// the store was held.
 	Gone bool
 	// Durable and Published are those of its word; 0 without one.
 	Durable, Published uint64
+	// Starts: it has just started, and has said nothing yet.
+	Starts bool
 	// WaitsFor says, for people, what is missing. Empty when it has acknowledged.
 	WaitsFor string
 	// fence: its epoch may be ended.
@@ -71,6 +76,8 @@ func stand(p Pod, l *manifest.Lock, hooks *Hooked) Standing {
 		s.fence = true
 		s.WaitsFor = "its pod is gone, and its epoch has not ended yet"
 	case w == nil && hooks != nil && p.Epoch == (manifest.Epoch{}):
+	case w == nil && p.Fresh:
+		s.Starts, s.WaitsFor = true, "its pod starts"
 	case w == nil:
 		s.WaitsFor = "its pod does not report"
 	case w.Process != p.Epoch.Process || w.Epoch != p.Epoch.Number:

@@ -23,11 +23,11 @@ type gate struct {
 	// inside are all that entered, writing those of them that may write; parked wait
 	// outside for the end of the hold.
 	inside, writing, parked int
-	why                     *Refusal      // nil: open
+	why                     *Refusal        // nil: open
 	hold                    func() *Refusal // what a parked writer is told in the end; nil: nothing holds it
-	thawed                  chan struct{} // closed when the hold ends; nil when nobody waits for it
-	empty                   chan struct{} // closed when nobody is inside; nil when nobody waits for it
-	drained                 func()        // called when the last writing one has left under a hold
+	thawed                  chan struct{}   // closed when the hold ends; nil when nobody waits for it
+	empty                   chan struct{}   // closed when nobody is inside; nil when nobody waits for it
+	drained                 func()          // called when the last writing one has left under a hold
 }
 
 // enter takes a place; leave gives it back. One that writes is parked while the

@@ -385,7 +385,7 @@ func TestAThawNeedsNobodyToTellIt(t *testing.T) {
 // When it is back, a lock that was released meanwhile has ended, and one whose time is over
 // is ended; not before, whatever the own clock says.
 func TestAnOutageUnderALock(t *testing.T) {
-	contract.Row(t, 108)
+	contract.Row(t, 108, 137)
 	for _, c := range []struct {
 		name     string
 		lasts    time.Duration // of the lock

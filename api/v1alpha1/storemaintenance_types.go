@@ -166,7 +166,8 @@ type MaintainedPod struct {
 	// Acknowledged: nothing that writes is under way, and nothing that does begins.
 	// +optional
 	Acknowledged bool `json:"acknowledged"`
-	// Gone: it counts as drained because its epoch has ended.
+	// Gone: it counts as drained because its epoch has ended, or because it died while
+	// the store was held.
 	// +optional
 	Gone bool `json:"gone,omitempty"`
 	// Position is the newest position of its log that is durable.

@@ -123,6 +123,9 @@ func (f *freezeFlags) run(cmd *cobra.Command, args []string) error {
 			}
 		}
 	}
+	if f.dryRun == "none" && f.wait >= 0 {
+		awaitTold(ctx, c, want, results)
+	}
 	if err := (&rootFlags{output: f.output}).print(cmd.OutOrStdout(), results, func(w io.Writer) { tellFrozen(w, results, f.dryRun == "none") }); err != nil {
 		return err
 	}

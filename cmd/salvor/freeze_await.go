@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/salvor-io/salvor/api/v1alpha1"
+	"github.com/salvor-io/salvor/controllers"
+	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/objstore"
 )
 
 // awaitHeld watches a StoreMaintenance until it is held or over, telling what it waits for.
@@ -53,6 +57,30 @@ func awaitHeld(cmd *cobra.Command, c client.WithWatch, m *v1alpha1.StoreMaintena
 			return now, nil
 		case <-cmd.Context().Done():
 			return now, cmd.Context().Err()
+		}
+	}
+}
+
+// toldWithin is how long the stores' own status may be behind: it is written once a second.
+const toldWithin = 3 * time.Second
+
+// awaitTold waits until the stores that are held say so, too, so that who asks them next
+// is not told of a drain that is over.
+func awaitTold(ctx context.Context, c client.Client, want []*v1alpha1.StoreMaintenance, results []frozen) {
+	ctx, cancel := context.WithTimeout(ctx, toldWithin)
+	defer cancel()
+	for i, m := range want {
+		for _, store := range results[i].Stores {
+			for results[i].Held {
+				var ws v1alpha1.WALStore
+				err := c.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: store}, &ws)
+				if l := ws.Status.Lock; err != nil || l != nil && (l.Mode == string(manifest.Frozen) || l.Owner != controllers.MaintenanceOwner(m)) {
+					break
+				}
+				if objstore.Sleep(ctx, 50*time.Millisecond) != nil {
+					return
+				}
+			}
 		}
 	}
 }

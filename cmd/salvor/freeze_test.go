@@ -5,10 +5,11 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,15 +63,12 @@ func newShop(t *testing.T) *shop {
 // operate runs the operator, until it is stopped.
 func (s *shop) operate() (stop func()) {
 	s.t.Helper()
-	ctx, cancel := context.WithCancel(s.t.Context())
-	cmd := newRootCommand()
-	cmd.SetArgs([]string{"operator", "--kubeconfig", s.kubeconfig, "--leader-elect=false", "--allow-local-roots", "--log-level", "error",
-		"--metrics-bind-address", "0", "--health-probe-bind-address", "0"})
-	done := make(chan error, 1)
-	go func() { done <- cmd.ExecuteContext(ctx) }()
+	cmd := command(s.t, "", "operator", "--kubeconfig", s.kubeconfig, "--leader-elect=false", "--allow-local-roots", "--log-level", "error",
+		"--metrics-bind-address", "0", "--health-probe-bind-address", "0")
+	cmd.Stderr = os.Stderr
+	ok(s.t, cmd.Start())
 	return func() {
-		cancel()
-		if err := <-done; err != nil {
+		if err := errors.Join(cmd.Process.Signal(syscall.SIGTERM), cmd.Wait()); err != nil {
 			s.t.Errorf("the operator ended with %v", err)
 		}
 	}

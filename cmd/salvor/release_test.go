@@ -21,7 +21,7 @@ import (
 // A release outlasts an outage of a minute, also when its own answer was what the outage
 // took. It is given up after a quarter of an hour, and at once where waiting helps nobody.
 func TestAReleaseOutlastsAnOutage(t *testing.T) {
-	contract.Row(t, 108)
+	contract.Row(t, 107, 108)
 	refused := errors.New("connection refused")
 	down := func(d time.Duration) func(*fault.Bucket) {
 		return func(b *fault.Bucket) {
@@ -58,7 +58,7 @@ func TestAReleaseOutlastsAnOutage(t *testing.T) {
 					return m
 				}
 				by := manifest.Publisher{Role: manifest.RoleOperator, Process: "O"}
-				_, err := open().Publish(t.Context(), manifest.Publication{By: by, Entries: []manifest.Entry{manifest.Claim(manifest.StoreIdentity{UID: "u", Namespace: "shop", Name: "orders"})}})
+				_, err := manifest.CreateIdentity(t.Context(), disk, "u", newID(), nil)
 				ok(t, err)
 				_, err = open().Lock(t.Context(), by, manifest.Lock{Owner: "M1", Reason: "restart", Mode: manifest.Frozen, Since: time.Now(), Until: time.Now().Add(time.Hour)})
 				ok(t, err)

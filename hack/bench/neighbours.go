@@ -28,7 +28,7 @@ const (
 // and one is frozen and let go once a second, or not, in windows that take turns.
 func (b *bench) neighbours(ctx context.Context, n int) error {
 	b.Say("goal 15: one of %d stores is frozen and let go, again and again", n)
-	o := harness.StoreOptions{Namespace: "bench-neighbours", Name: neighboursFrozen, Replicas: 1, Interval: "10s"}
+	o := harness.StoreOptions{Namespace: "bench-neighbours", Name: neighboursFrozen, Replicas: 1, Interval: "5m"}
 	defer b.remove(ctx, o.Namespace)
 	var targets []string
 	for i := range n {
@@ -44,7 +44,7 @@ func (b *bench) neighbours(ctx context.Context, n int) error {
 			return err
 		}
 	}
-	const rate = 200
+	const rate = 100 // a hundred pods are a load of their own
 	load, err := b.StartOpenLoad(ctx, o, targets, rate)
 	if err != nil {
 		return err

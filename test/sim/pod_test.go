@@ -30,7 +30,7 @@ func TestExplorePods(t *testing.T) {
 // them dies at each of its durable writes, and others go on. While all is held nothing is
 // acknowledged, no lock stays, and everything that was acknowledged is there.
 func TestExploreFrozenPods(t *testing.T) {
-	contract.Row(t, 106, 110, 111, 137, 138)
+	contract.Row(t, 106, 110, 111, 137, 138, 155)
 	began := time.Now()
 	x := sim.ExploreFrozenPods(t, contract.Scale(t, "states not finished for one that is", 7, 1))
 	if x.Failed != "" {

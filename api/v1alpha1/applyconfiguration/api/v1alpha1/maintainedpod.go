@@ -14,7 +14,8 @@ type MaintainedPodApplyConfiguration struct {
 	Name *string `json:"name,omitempty"`
 	// Acknowledged: nothing that writes is under way, and nothing that does begins.
 	Acknowledged *bool `json:"acknowledged,omitempty"`
-	// Gone: it counts as drained because its epoch has ended.
+	// Gone: it counts as drained because its epoch has ended, or because it died while
+	// the store was held.
 	Gone *bool `json:"gone,omitempty"`
 	// Position is the newest position of its log that is durable.
 	Position *int64 `json:"position,omitempty"`
