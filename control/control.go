@@ -49,6 +49,8 @@ type Status struct {
 	LogBytes int64  `json:"logBytes,omitempty"`
 	// Published is the position that the newest published checkpoint covers.
 	Published uint64 `json:"published"`
+	// Mirror is what the root has of the log besides checkpoints; absent: nothing mirrors it.
+	Mirror *Mirror `json:"mirror,omitempty"`
 	// InFlight counts client transactions that may write and are not answered yet;
 	// Parked those that have not begun, because they wait for the end of a write lock.
 	InFlight int `json:"inFlight"`
@@ -94,6 +96,19 @@ type Failure struct {
 	Class FailureClass `json:"class"`
 	// Free is what the file system had when the failure was noticed, in bytes.
 	Free int64 `json:"free,omitempty"`
+}
+
+// Mirror is a log's copy in the root.
+type Mirror struct {
+	// Position up to which the root has the log; what is lost with the disk begins behind it.
+	Position uint64 `json:"position"`
+	// Bytes that the copy has.
+	Bytes int64 `json:"bytes"`
+	// Restored is the position up to which this process has taken the log from the root, because
+	// its disk had nothing; zero: it had.
+	Restored uint64 `json:"restored,omitempty"`
+	// Waiting says why nothing is mirrored now, for people.
+	Waiting string `json:"waiting,omitempty"`
 }
 
 // Disk is the file system of a data directory, in bytes.

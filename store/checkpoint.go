@@ -89,23 +89,43 @@ func (s *Store) note(r *root) {
 // back what the root has instead, and after the log has a note of it: who finds an older
 // checkpoint in the root later knows that it is not the one that was.
 func (s *Store) truncate(ctx context.Context, r *root, l *log.Log) error {
-	pins, covered := s.own(r.manifest.View())
-	if !l.Truncatable(log.Position(covered)) {
+	if _, covered := s.own(r.manifest.View()); !l.Truncatable(log.Position(covered)) {
 		return nil
 	}
+	covered, err := s.readPinsBack(ctx, r)
+	if err != nil {
+		return err
+	}
+	return s.cut(l, log.Position(covered))
+}
+
+// readPinsBack reads the pinned versions that were not read yet, and returns the
+// position that all of them cover.
+func (s *Store) readPinsBack(ctx context.Context, r *root) (manifest.Position, error) {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	pins, covered := s.own(r.manifest.View())
 	for name, pin := range pins {
 		if r.readBack[name] == pin.Ref {
 			continue
 		}
 		if _, err := readVersion(ctx, r.manifest.Bucket(), r.manifest.Identity().UID, s.names.id(name), pin); err != nil {
-			return fmt.Errorf("read table %s back before the log is truncated: %w", name, err)
+			return 0, fmt.Errorf("read table %s back before the log is truncated: %w", name, err)
 		}
 		r.readBack[name] = pin.Ref
 	}
-	if err := l.Checkpoint(log.Position(covered)); err != nil {
+	return covered, nil
+}
+
+// cut removes what the root has up to p from the log, whose note of that is durable
+// before.
+func (s *Store) cut(l *log.Log, p log.Position) error {
+	s.cutting.Lock()
+	defer s.cutting.Unlock()
+	if err := l.Checkpoint(p); err != nil {
 		return fmt.Errorf("note the checkpoint before the log is truncated: %w", err)
 	}
-	return l.Truncate(log.Position(covered))
+	return l.Truncate(p)
 }
 
 // look reads the manifest, and registers again if it shows a fence.

@@ -104,10 +104,15 @@ func (s *Store) reach(ctx context.Context, began log.Position) (*root, error) {
 		if err := s.settle(ctx, r); err != nil {
 			return nil, err
 		}
+		if err := s.meet(ctx, r, s.log.Load(), began); err != nil {
+			return nil, err
+		}
 		s.root.Store(r)
 		s.note(r)
 		s.signal.Notify()
+		s.runMirror(ctx)
 	}
+	s.rejoin(ctx, r, s.log.Load())
 	if r.recoverer != nil && !r.settled {
 		if err := s.recover(ctx, r); err != nil {
 			return nil, err

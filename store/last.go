@@ -19,6 +19,8 @@ type LeftError struct {
 	// log holds; 0 when it was not read.
 	Published manifest.Position
 	Durable   log.Position
+	// Mirrored is what the mirror in the root has besides; 0: it has none.
+	Mirrored manifest.Position
 	// Why the last checkpoint did not go out.
 	Why error
 }
@@ -27,6 +29,10 @@ type LeftError struct {
 func (e *LeftError) Error() string {
 	if e.Durable == 0 {
 		return fmt.Sprintf("what the log holds is not known to be in the root: keep the data directory, its next process publishes it: %v", e.Why)
+	}
+	if e.Mirrored >= manifest.Position(e.Durable) {
+		return fmt.Sprintf("positions %d to %d are not published; the mirror in the root has them, too: the next process publishes them, with this data directory or without: %v",
+			e.Published+1, e.Durable, e.Why)
 	}
 	return fmt.Sprintf("positions %d to %d are in the log, and not known to be in the root: keep the data directory, its next process publishes them: %v",
 		e.Published+1, e.Durable, e.Why)
@@ -51,9 +57,10 @@ func (s *Store) last(ctx context.Context, began log.Position) {
 		}
 	}
 	if snap := s.tables.changed(); len(snap.tables) > 0 {
+		mirrored := s.mirrorRest(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.left = &LeftError{Published: s.covered, Durable: snap.position, Why: err}
+		s.left = &LeftError{Published: s.covered, Durable: snap.position, Mirrored: mirrored, Why: err}
 	}
 }
 

@@ -42,9 +42,10 @@ func (e *PendingError) Error() string {
 		"its outcome has to be known first: the operator resolves it, or run `salvor recover`", e.Operation, e.Key, e.Process)
 }
 
-// DivergedError says that a published version and the local log are two histories
-// of one writer.
+// DivergedError says that a published version, or the mirror, and the local log are two
+// histories of one writer.
 type DivergedError struct {
+	Mirror   bool // not a version: Table and Version are empty
 	Table    manifest.TableID
 	Version  manifest.Ref
 	Position manifest.Position // that the version covers
@@ -54,6 +55,11 @@ type DivergedError struct {
 
 // Error implements error.
 func (e *DivergedError) Error() string {
+	if e.Mirror {
+		return fmt.Sprintf("process %s mirrored this writer's log up to position %d from another data directory than this one (whose log has position %d): "+
+			"two histories of one writer; nothing is overwritten: stop whatever else runs as this writer, and move this data directory away to go on from the root's state, "+
+			"without what only this directory has", e.Process, e.Position, e.First)
+	}
 	return fmt.Sprintf("process %s published version %s of table %s, which covers position %d, from another data directory than this one (whose log begins with %d): "+
 		"two histories of one writer; nothing is overwritten: stop whatever else runs as this writer, and move this data directory away to go on from the root's state, "+
 		"without what only this directory has", e.Process, e.Version, e.Table, e.Position, e.First)

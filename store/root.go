@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/salvor-io/salvor/audit"
@@ -15,6 +16,7 @@ import (
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/envelope"
 	"github.com/salvor-io/salvor/recovery"
+	"github.com/salvor-io/salvor/store/log/mirror"
 )
 
 // root is the store's root, reached, with an epoch registered in it.
@@ -22,9 +24,13 @@ type root struct {
 	manifest  *manifest.Store
 	writer    *recovery.Writer
 	recoverer *recovery.Recoverer // nil: an operator recovers
-	// readBack are the pinned versions that were read and found good. Only the
-	// checkpoint loop uses it.
+	// readBack are the pinned versions that were read and found good. Under reading.
+	reading  sync.Mutex
 	readBack map[string]manifest.Ref
+	// history is what the mirror had when the root was reached; inventory what was listed.
+	// Only who starts and keeps the store uses them.
+	history   mirror.History
+	inventory *mirror.Inventory
 	// settled: what pended when the process started was recovered. Only the
 	// checkpoint loop uses it.
 	settled bool
@@ -128,5 +134,5 @@ func isRefusal(err error) bool {
 		diverged *DivergedError
 	)
 	return errors.As(err, &identity) || errors.As(err, &object) || errors.As(err, &newer) || errors.As(err, &gap) || errors.As(err, &pending) || errors.As(err, &diverged) ||
-		errors.As(err, &probe) && probe.Why != objstore.Unreachable
+		errors.As(err, &probe) && probe.Why != objstore.Unreachable || mirror.IsDefect(err)
 }

@@ -17,7 +17,7 @@ import (
 // GapError says that the local log and the root do not meet: what lies between is
 // nowhere. The store does not serve.
 type GapError struct {
-	Covered manifest.Position // by the root
+	Covered manifest.Position // by the root: its checkpoints, or its mirror
 	First   log.Position      // in the log
 }
 
@@ -71,6 +71,8 @@ func (s *Store) Run(ctx context.Context) (err error) {
 		return err
 	}
 	s.log.Store(l)
+	defer s.stopMirror()
+	s.runMirror(ctx)
 	s.gate.shut(nil)
 	s.signal.Notify()
 	return s.keep(ctx, l.Durable())
@@ -130,7 +132,7 @@ func (s *Store) start(ctx context.Context, l *log.Log) error {
 			}
 			continue
 		}
-		return s.replay(l, covered)
+		return s.replay(ctx, l, covered)
 	}
 }
 
@@ -141,9 +143,6 @@ func (s *Store) load(ctx context.Context, r *root, l *log.Log) error {
 		return err
 	}
 	pins, covered := s.own(st)
-	if first := l.First(); first > log.Position(covered)+1 {
-		return &GapError{Covered: covered, First: first}
-	}
 	s.tables.reset()
 	for name, pin := range pins {
 		v, err := readVersion(ctx, r.manifest.Bucket(), r.manifest.Identity().UID, s.names.id(name), pin)
@@ -156,30 +155,47 @@ func (s *Store) load(ctx context.Context, r *root, l *log.Log) error {
 		s.tables.load(name, pin, v.Rows)
 		r.readBack[name], r.contained[v.Table] = pin.Ref, pin.Ref
 	}
-	return nil
+	return s.bridge(ctx, r, l, covered)
 }
 
 // replay brings the tables to the end of the log.
-func (s *Store) replay(l *log.Log, covered manifest.Position) error {
-	err := l.Recover(log.Position(covered)+1, func(p log.Position, raw []byte) error {
-		rec, err := decodeRecord(raw)
-		if err != nil {
-			return err
-		}
-		s.tables.replay(p, rec.Writes)
-		s.order.Lock()
-		defer s.order.Unlock()
-		s.seen.add(rec.ID, remembered{digest: string(rec.Digest), position: p})
-		return nil
+func (s *Store) replay(ctx context.Context, l *log.Log, covered manifest.Position) error {
+	r, first, newest := s.root.Load(), l.First(), []byte(nil)
+	last := max(first, 1) - 1
+	has := covered
+	if r != nil {
+		has = max(covered, manifest.Position(r.history.End))
+	}
+	err := l.Recover(log.Position(has)+1, func(p log.Position, raw []byte) error {
+		last, newest = p, append(newest[:0], raw...)
+		return s.again(p, raw)
 	})
 	if err != nil {
 		return err
 	}
-	if noted := manifest.Position(l.Checkpointed()); noted > covered && s.root.Load() != nil {
+	if first > 0 && log.Position(has) > max(last, log.Position(covered)) {
+		if err := s.behind(ctx, r, covered, last, newest); err != nil {
+			return err
+		}
+	}
+	if noted := manifest.Position(l.Checkpointed()); noted > has && r != nil {
 		s.opt.Report(fmt.Sprintf("the root covers this writer's log up to position %d, and a checkpoint up to %d was made from this directory: "+
-			"the root is an older copy; everything was replayed from the log, and goes out with the next checkpoint", covered, noted))
+			"the root is an older copy; everything was replayed from the log, and goes out with the next checkpoint", has, noted))
 	}
 	s.tables.reached(l.Durable())
+	return nil
+}
+
+// again does what a record says that was read back.
+func (s *Store) again(p log.Position, raw []byte) error {
+	rec, err := decodeRecord(raw)
+	if err != nil {
+		return err
+	}
+	s.tables.replay(p, rec.Writes)
+	s.order.Lock()
+	defer s.order.Unlock()
+	s.seen.add(rec.ID, remembered{digest: string(rec.Digest), position: p})
 	return nil
 }
 

@@ -29,6 +29,7 @@ func (s *Store) Status() control.Status {
 		has := l.Status()
 		st.Durable, st.Next, st.Oldest, st.LogBytes = uint64(has.Durable), uint64(has.Next), uint64(has.Oldest), has.Bytes
 	}
+	st.Mirror = s.mirrorStatus()
 	if r := s.root.Load(); r != nil {
 		st.Store = r.manifest.Identity().UID
 		st.Epoch = r.writer.Epoch().Number

@@ -63,6 +63,9 @@ type Options struct {
 	// Await bounds the wait for the outcome of an operation that somebody else
 	// decides, Poll is how often it is looked for. Defaults 30 s, 200 ms.
 	Await, Poll time.Duration
+	// Mirror copies the log into the root while it is written. nil: it does not; what an
+	// earlier process has mirrored is used all the same where the disk does not have it.
+	Mirror *MirrorOptions
 	// RootTimeout bounds one try to reach the root at the start. Default 15 s.
 	RootTimeout time.Duration
 
@@ -153,6 +156,10 @@ type Store struct {
 	heeding *heeded        // what somebody asked of this process; nil: nothing
 	spent   string         // the newest order that is over
 	left    *LeftError     // what the end has left to the log
+
+	mirroring mirroring
+	// cutting is held while the log is noted and cut.
+	cutting sync.Mutex
 
 	// kept is the lock that the data directory remembers. Only who starts and keeps the
 	// store touches it.

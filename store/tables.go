@@ -32,6 +32,8 @@ type tables struct {
 	// visible holds what is durable, up to position applied.
 	visible map[string]*table
 	applied log.Position
+	// floor: every table has what was written up to here, whatever its pin covers.
+	floor log.Position
 	// pending is the newest write of a cell that is not applied yet.
 	pending map[cell]pendingWrite
 }
@@ -103,6 +105,9 @@ func (t *tables) replay(p log.Position, writes []Statement) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, s := range writes {
+		if p <= t.floor {
+			break
+		}
 		if tab := t.visible[s.Table]; tab == nil || log.Position(tab.pin.Position) < p {
 			t.write(p, s)
 		}
@@ -130,7 +135,7 @@ func newTree() *btree.BTreeG[Row] { return btree.NewG(32, rowLess) }
 func (t *tables) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.visible, t.applied = map[string]*table{}, 0
+	t.visible, t.applied, t.floor = map[string]*table{}, 0, 0
 }
 
 // reached notes where the log ends: what comes next has a higher position.

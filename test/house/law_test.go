@@ -56,6 +56,9 @@ var law = []rule{
 	{"rebuild", []string{"manifest", "audit", "objstore!", "objstore/envelope", failpoints}, "a rebuild is one more writer, and knows no cluster"},
 	{"store", []string{"store", "recovery", "wal", "control", "manifest", "audit", "objstore!", "objstore/envelope", failpoints}, "the reference store is what a store author copies from: it uses the library and knows no operator"},
 
+	{"store/log", []string{"store/log"}, "a log is usable without a store"},
+	{"store/log/mirror", []string{"store/log!", "store/log/mirror", "objstore!", "objstore/envelope"}, "a log's mirror is usable without a store, and knows no manifest: who reigns and what is published it is told"},
+
 	{"conformance", []string{"manifest", "audit", "recovery", "objstore!", "objstore/envelope", "objstore/s3serve"}, "it drives stores in any language: it knows the protocol, and neither the reference store nor a cluster"},
 
 	{"controllers", []string{"api", "controllers", "recovery", "rebuild", "detect", "maintenance", "manifest", "audit", "control", "objstore", failpoints}, "where Kubernetes meets the library; it runs no store"},
