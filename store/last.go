@@ -46,6 +46,7 @@ func (e *LeftError) Unwrap() error { return e.Why }
 // not waited for: its end is nobody's that could be told here.
 func (s *Store) last(ctx context.Context, began log.Position) {
 	var err error
+	mirrored := s.mirrorRest(ctx)
 	for try := 0; ; try++ {
 		c, _ := s.pass(ctx, began, true)
 		var locked *manifest.LockedError
@@ -56,11 +57,11 @@ func (s *Store) last(ctx context.Context, began log.Position) {
 			break
 		}
 	}
+	has := mirrored()
 	if snap := s.tables.changed(); len(snap.tables) > 0 {
-		mirrored := s.mirrorRest(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.left = &LeftError{Published: s.covered, Durable: snap.position, Mirrored: mirrored, Why: err}
+		s.left = &LeftError{Published: s.covered, Durable: snap.position, Mirrored: has, Why: err}
 	}
 }
 

@@ -164,20 +164,44 @@ func (s *Store) relieve(ctx context.Context, m *mirror.Mirror) {
 	}
 }
 
-// mirrorRest mirrors what no checkpoint took, at the end of the process, and returns what
-// the root has then.
-func (s *Store) mirrorRest(ctx context.Context) manifest.Position {
+// ErrNotMirrored is returned where nothing mirrors the log: Options.Mirror is nil, or the
+// root was not reached yet.
+var ErrNotMirrored = errors.New("nothing mirrors the log")
+
+// Mirror mirrors now everything that is acknowledged, and returns when the root has it.
+func (s *Store) Mirror(ctx context.Context) error {
 	w := &s.mirroring
 	w.mu.Lock()
 	m := w.m
 	w.mu.Unlock()
 	if m == nil {
-		return 0
+		return ErrNotMirrored
 	}
 	if err := m.Sync(ctx); err != nil {
-		s.opt.Report(fmt.Sprintf("the rest was not mirrored: %v", err))
+		return err
 	}
-	return manifest.Position(m.Status().Mirrored)
+	s.relieve(ctx, m)
+	return nil
+}
+
+// mirrorRest mirrors, beside the last checkpoint, what that may not take. end ends it, and
+// returns what the root has then.
+func (s *Store) mirrorRest(ctx context.Context) (end func() manifest.Position) {
+	w := &s.mirroring
+	w.mu.Lock()
+	m := w.m
+	w.mu.Unlock()
+	if m == nil {
+		return func() manifest.Position { return 0 }
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- m.Sync(ctx) }()
+	return func() manifest.Position {
+		cancel()
+		<-done
+		return manifest.Position(m.Status().Mirrored)
+	}
 }
 
 // mirrorStatus is what the control status says; nil: nothing mirrors the log.

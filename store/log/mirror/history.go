@@ -118,6 +118,11 @@ func Decide(inv *Inventory) (History, error) {
 			if p.To = b.Position; len(p.Ranges) > 0 {
 				p.To = max(p.To, p.Ranges[len(p.Ranges)-1].Last)
 			}
+			for _, s := range inv.Snapshots {
+				if s.Epoch == epoch { // its ranges were there before it, and were collected
+					p.To = max(p.To, s.Position)
+				}
+			}
 			h.End = p.To
 		}
 		if begun && len(p.Ranges) > 0 && p.Ranges[0].First <= b.Position {
