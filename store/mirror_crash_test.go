@@ -57,11 +57,25 @@ func script(w *world, p *process) (h past, safe uint64) {
 		if i == 5 {
 			h.do(p, put("large", "k", strings.Repeat("x", 900))) // a range of its own
 		}
-		if p.Mirror(context.Background()) == nil {
+		if p.mirrorNow() == nil {
 			safe = uint64(len(h) - 1)
 		}
 	}
 	return h, safe
+}
+
+// mirrorNow mirrors, and gives up with the bucket.
+func (p *process) mirrorNow() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-p.bucket.Crashed():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return p.Mirror(ctx)
 }
 
 // comesBack checks a dead process's legacy: the disk has everything, and the root alone
