@@ -80,6 +80,9 @@ func (s *Store) pass(ctx context.Context, began log.Position, publish bool) (che
 			}
 		}
 	}
+	if r != nil {
+		s.rejoin(ctx, r, s.log.Load())
+	}
 	switch {
 	case c.err != nil && ctx.Err() == nil:
 		s.say(fmt.Sprintf("the checkpoint waits: %v", c.err))
@@ -112,7 +115,6 @@ func (s *Store) reach(ctx context.Context, began log.Position) (*root, error) {
 		s.signal.Notify()
 		s.runMirror(ctx)
 	}
-	s.rejoin(ctx, r, s.log.Load())
 	if r.recoverer != nil && !r.settled {
 		if err := s.recover(ctx, r); err != nil {
 			return nil, err

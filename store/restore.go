@@ -24,7 +24,7 @@ const restoreTries = 4
 // or to the end of the mirror when the disk has nothing. What the log has is always taken
 // from the log. Then the mirror of this epoch begins.
 func (s *Store) bridge(ctx context.Context, r *root, l *log.Log, covered manifest.Position) error {
-	first := l.First()
+	first := l.Unbroken()
 	needed := first == 0 || first > log.Position(covered)+1
 	if !needed && s.opt.Mirror == nil {
 		return nil
@@ -140,12 +140,16 @@ func (s *Store) read(ctx context.Context, r *root, from, upTo log.Position) erro
 				return err
 			}
 		}
-		return in.Ranges(ctx, plan.Ranges, plan.At, func(p log.Position, raw []byte) error {
+		err = in.Ranges(ctx, plan.Ranges, plan.At, func(p log.Position, raw []byte) error {
 			if p > upTo {
 				return nil
 			}
 			return s.again(p, raw)
 		})
+		if err == nil {
+			s.tables.reaches(upTo) // whatever the local log has of that, too
+		}
+		return err
 	}
 }
 
@@ -213,7 +217,7 @@ func (s *Store) meet(ctx context.Context, r *root, l *log.Log, began log.Positio
 		if r.history.End > max(began, log.Position(covered)) {
 			return &AheadError{Covered: manifest.Position(r.history.End), Durable: began}
 		}
-		if err := s.foreignTo(r, covered, l.First()); err != nil {
+		if err := s.foreignTo(r, covered, l.Unbroken()); err != nil {
 			return err
 		}
 	} else {
@@ -221,5 +225,5 @@ func (s *Store) meet(ctx context.Context, r *root, l *log.Log, began log.Positio
 		r.history = mirror.History{Writer: string(s.opt.Writer)}
 	}
 	s.stopMirror()
-	return s.beginMirror(ctx, r, covered, l.First(), err != nil)
+	return s.beginMirror(ctx, r, covered, l.Unbroken(), err != nil)
 }

@@ -120,3 +120,10 @@ func (t *tables) restore(loaded map[string]*table, at log.Position) {
 	}
 	t.floor, t.applied = at, max(t.applied, at)
 }
+
+// reaches notes that everything up to a position is in the tables.
+func (t *tables) reaches(at log.Position) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.floor = max(t.floor, at)
+}

@@ -119,7 +119,7 @@ func (s *Store) start(ctx context.Context, l *log.Log) error {
 			s.say("")
 		case errors.Is(err, manifest.ErrSuperseded):
 			return err
-		case l.First() == 1 && !isRefusal(err):
+		case l.Unbroken() == 1 && !isRefusal(err):
 			s.tables.reset()
 			s.heed(s.kept) // until the manifest can be read
 			s.say(fmt.Sprintf("serving from the log alone: %v", err))
@@ -161,7 +161,7 @@ func (s *Store) load(ctx context.Context, r *root, l *log.Log) error {
 // replay brings the tables to the end of the log.
 func (s *Store) replay(ctx context.Context, l *log.Log, covered manifest.Position) error {
 	r, first, newest := s.root.Load(), l.First(), []byte(nil)
-	last := max(first, 1) - 1
+	last := max(l.Unbroken(), 1) - 1
 	has := covered
 	if r != nil {
 		has = max(covered, manifest.Position(r.history.End))

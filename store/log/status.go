@@ -47,6 +47,20 @@ func (l *Log) Status() Status {
 // the directory holds none.
 func (l *Log) First() Position { return l.Status().Oldest }
 
+// Unbroken returns the position from which on the log has everything: First, or the one
+// behind the newest positions that were skipped.
+func (l *Log) Unbroken() Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	from := Position(0)
+	for i := range l.segments {
+		if s := &l.segments[i]; i == 0 || s.first > s.follows+1 {
+			from = s.first
+		}
+	}
+	return from
+}
+
 // Durable returns the newest position that is safe.
 func (l *Log) Durable() Position {
 	l.mu.Lock()
