@@ -253,6 +253,9 @@ func (h *History) Join(covered, first log.Position, broken bool) Join {
 	// An epoch that added nothing is passed over: a process that dies again and again
 	// makes no long history.
 	for i := len(h.Parts) - 1; i > 0 && h.Parts[i].From == h.Parts[i].To && h.Parts[i-1].To == h.End; i-- {
+		if slices.ContainsFunc(h.Snapshots, func(s SnapshotName) bool { return s.Epoch == h.Parts[i].Epoch }) {
+			break // a snapshot is something: it may be all that is left
+		}
 		j.Continues = h.Parts[i-1].Epoch
 	}
 	if tip, ok := h.Tip(); ok {

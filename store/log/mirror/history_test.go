@@ -194,6 +194,7 @@ func TestJoin(t *testing.T) {
 		"of no use":                        {"begin 1 fresh@0, 1:1-5", 3, 2, true, "fresh@3"},
 		"behind a snapshot":                {"begin 1 fresh@0, shot 1@5", 0, 0, false, "1@5"},
 		"an epoch that added nothing":      {"begin 1 fresh@0, 1:1-5, begin 2 after 1@5", 0, 1, false, "1@5"},
+		"an epoch that added a snapshot":   {"1:5-5, begin 2 after 1@5, shot 2@5, begin 3 after 2@5", 0, 1, false, "2@5"},
 		"several that added nothing":       {"begin 1 fresh@0, 1:1-5, begin 2 after 1@5, begin 3 after 2@5", 0, 1, false, "1@5"},
 		"not those that were passed over":  {"begin 1 fresh@0, 1:1-5, 1:6-9, begin 2 after 1@5", 0, 1, false, "1@5"},
 		"the log goes on where it was cut": {"begin 1 fresh@0, 1:1-5", 0, 6, false, "1@5 tip"},
