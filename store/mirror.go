@@ -12,6 +12,7 @@ import (
 
 	"github.com/salvor-io/salvor/control"
 	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/store/log"
 	"github.com/salvor-io/salvor/store/log/mirror"
 )
@@ -73,6 +74,12 @@ func (s *Store) beginMirror(ctx context.Context, r *root, covered manifest.Posit
 		},
 		Changed: s.signal.Notify, Now: s.opt.Now, After: s.opt.After, Sleep: s.opt.Sleep, Await: s.opt.Await,
 	}, r.inventory, r.history, r.history.Join(log.Position(covered), first, broken))
+	if errors.Is(err, objstore.ErrAccessDenied) {
+		// Rights of before there was a mirror: the store serves as it did.
+		s.opt.Report(fmt.Sprintf("nothing is mirrored: %v: let this store's credentials create and delete below %s and %s, or turn the mirror off",
+			err, mirror.RangePrefix, mirror.SnapshotPrefix))
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("begin the mirror: %w", err)
 	}

@@ -26,7 +26,8 @@ publication and no pending operation names.
 Kept are: the newest --keep publications, everything younger than --max-age (never
 less than 1h), everything back to where the oldest pending operation started, and
 what open readers have pinned. Objects under tables/ that salvor did not write are
-listed and stay. Several collections at once do no harm.`,
+listed and stay. The mirrors of logs (wal/, snapshot/) stay too: each writer removes what
+is not needed of its own, and salvor store mirror drop that of one who is gone. Several collections at once do no harm.`,
 		Example: `  salvor manifest gc --root file:///var/lib/salvor/root --dry-run
   salvor manifest gc --root s3://stores/orders --keep 256 --max-age 6h`,
 		Args: cobra.NoArgs,

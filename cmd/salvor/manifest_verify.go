@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/store/log/mirror"
 )
 
 func newManifestVerifyCommand(f *rootFlags) *cobra.Command {
@@ -20,7 +21,7 @@ func newManifestVerifyCommand(f *rootFlags) *cobra.Command {
 		Long: `Reads the manifest from the boundary on: every publication is whole, follows the
 one before, and decides no operation twice; every checkpoint says what the
 publications say; every table version of the newest state is there and is the one
-that was published. All that is wrong is reported in one walk, with what to do.
+that was published; the mirror of each writer's log has what a restore needs. All that is wrong is reported in one walk, with what to do.
 
 Exit codes: 0 good, 1 bad, 2 could not look.`,
 		Example: `  salvor manifest verify --root file:///var/lib/salvor/root
@@ -36,7 +37,18 @@ Exit codes: 0 good, 1 bad, 2 could not look.`,
 			if err != nil {
 				return err
 			}
-			if err := f.print(cmd.OutOrStdout(), v, func(w io.Writer) { printManifestVerification(w, v) }); err != nil {
+			mirrors, err := verifyMirrors(cmd.Context(), b, v, deep)
+			if err != nil {
+				return err
+			}
+			all := struct {
+				*manifest.Verification
+				Mirrors []*mirror.Check `json:"mirrors,omitempty"`
+			}{v, mirrors}
+			if err := f.print(cmd.OutOrStdout(), all, func(w io.Writer) {
+				printManifestVerification(w, v)
+				printMirrors(w, mirrors)
+			}); err != nil {
 				return err
 			}
 			if len(v.Problems) > 0 {

@@ -11,6 +11,6 @@ func newStoreCommand() *cobra.Command {
 		Short: "Run the reference store, put load on it, read what it has published",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newStoreServeCommand(), newStoreDumpCommand(), newStoreLoadCommand(), newStoreClaimCommand(), newStoreConformCommand())
+	cmd.AddCommand(newStoreServeCommand(), newStoreDumpCommand(), newStoreLoadCommand(), newStoreClaimCommand(), newStoreMirrorCommand(), newStoreConformCommand())
 	return cmd
 }

@@ -18,7 +18,7 @@ import (
 // mayDelete is the last column of the table of docs/protocol.md, for the pods of a
 // store and for the operator, which also collects. Nobody deletes what is not here.
 var mayDelete = map[string][]string{
-	"store":    {"readers/", "recovery/", "probe/"},
+	"store":    {"readers/", "recovery/", "wal/", "snapshot/", "probe/"},
 	"operator": {"manifest/", "checkpoint/", "parts/", "boundary/", "readers/", "orders/", "tables/", "recovery/", "probe/"},
 }
 
