@@ -55,7 +55,19 @@ func (s *Store) bridge(ctx context.Context, r *root, l *log.Log, covered manifes
 		s.opt.Report(fmt.Sprintf("the mirror is begun anew, since it cannot be used and is not needed: %v", err))
 		r.history = mirror.History{Writer: string(s.opt.Writer)}
 	}
-	return s.beginMirror(ctx, r, covered, first, err != nil)
+	return s.beginOrAnew(ctx, r, covered, first, err != nil, needed)
+}
+
+// beginOrAnew begins the mirror of this epoch behind the history, or behind the checkpoints
+// where that is of no use, and nothing of it was needed.
+func (s *Store) beginOrAnew(ctx context.Context, r *root, covered manifest.Position, first log.Position, broken, needed bool) error {
+	err := s.beginMirror(ctx, r, covered, first, broken)
+	if needed || !mirror.IsDefect(err) {
+		return err
+	}
+	s.opt.Report(fmt.Sprintf("the mirror is begun anew, since it cannot be used and is not needed: %v", err))
+	r.history = mirror.History{Writer: string(s.opt.Writer)}
+	return s.beginMirror(ctx, r, covered, first, true)
 }
 
 // lookAtMirror reads what the root has of the mirror.
@@ -225,5 +237,5 @@ func (s *Store) meet(ctx context.Context, r *root, l *log.Log, began log.Positio
 		r.history = mirror.History{Writer: string(s.opt.Writer)}
 	}
 	s.stopMirror()
-	return s.beginMirror(ctx, r, covered, l.Unbroken(), err != nil)
+	return s.beginOrAnew(ctx, r, covered, l.Unbroken(), err != nil, l.Unbroken() > log.Position(covered)+1)
 }

@@ -41,7 +41,7 @@ func (e *ObjectError) Error() string {
 		"delete everything of this writer below " + RangePrefix + " and " + SnapshotPrefix
 	switch e.Defect {
 	case Newer:
-		do = "run the newer salvor"
+		do = "run the newer salvor, with this data directory or an empty one"
 	case Foreign:
 		do = "it was copied here, or something else runs as this writer: stop that; then restore the object that was here, or delete this one"
 	}
@@ -92,7 +92,9 @@ func damaged(key string, err error) error {
 		return &ObjectError{key, Missing, err}
 	case errors.As(err, &newer):
 		return &ObjectError{key, Newer, err}
-	case errors.As(err, &digest), errors.Is(err, envelope.ErrMalformed), errors.Is(err, objstore.ErrTooLarge):
+	case errors.As(err, &digest):
+		return &ObjectError{key, Damaged, fmt.Errorf("its body has %s, and its name or first line %s", digest.Got, digest.Want)}
+	case errors.Is(err, envelope.ErrMalformed), errors.Is(err, objstore.ErrTooLarge):
 		return &ObjectError{key, Damaged, err}
 	}
 	return fmt.Errorf("read mirror: %w", err)
