@@ -37,6 +37,18 @@
 // the root could see half of a transaction. A pending operation of one table
 // therefore holds the whole checkpoint back; transactions never wait for it.
 //
+// # The mirror
+//
+// With Options.Mirror the log is copied into the root while it is written: ranges of
+// transactions, and a snapshot when no checkpoint takes their place. What a lost disk costs
+// is then one interval, and the log is cut whether checkpoints go out or not. Package
+// store/log/mirror tells how; here is what is the store's own:
+//
+//	wal/<writer>/<epoch>/...                  the records, as they stand in the log
+//	snapshot/<writer>/<position>-<epoch>      for each table {"table","last","rows"}, and its rows
+//
+// The local directory is always preferred: of what it has nothing is read from the mirror.
+//
 // # A table version
 //
 //	tables/<table>/<number>-<op>              salvor table 1 sha256:...
@@ -56,6 +68,8 @@
 //	register a new epoch                       what ran under this id before can publish no more
 //	nothing pends that another disk made       else wait for its outcome
 //	load the pinned version of each own table
+//	from the mirror                            what is behind the pins and before the log's beginning
+//	begin the mirror of this epoch             what an older process mirrors from now on is no history
 //	replay the log                             of each table only what its pin does not cover
 //	serve
 //
@@ -65,13 +79,19 @@
 // lost is the pending operation all that is left of some transactions: then its
 // outcome is waited for (lineage.go).
 //
-//	log      pins     start
-//	whole    -        the log holds everything: serves even when the root cannot be reached
-//	cut      there    from the pins and the log behind them; waits for the root, with backoff
-//	lost     there    from the pins: what was acknowledged after the last checkpoint is gone
-//	cut      behind   refused: positions between are nowhere (the root was restored from a copy)
-//	behind   ahead    the log is covered; it goes on behind the pins
-//	another  there    refused: two histories of one writer (two disks took turns)
+//	log      pins     mirror    start
+//	whole    -        any       the log holds everything: serves even when the root cannot be reached
+//	cut      there    any       from the pins and the log behind them; waits for the root, with backoff
+//	cut      behind   there     from the pins, the mirror, and the log behind it
+//	cut      behind   none      refused: positions between are nowhere (the root was restored from a copy)
+//	lost     there    none      from the pins: what was acknowledged after the last checkpoint is gone
+//	lost     any      there     from the newest state and the ranges behind it: what was acknowledged
+//	                            after the end of the mirror is gone; a person is told where that is
+//	lost     any      damaged   refused, with the name of the object; nobody else is blocked
+//	whole    -        damaged   from the log; the mirror is begun anew behind the pins
+//	behind   ahead    -         the log is covered; it goes on behind the pins
+//	behind   -        ahead     the rest is taken from the mirror, if that was made here and fits
+//	another  there    or there  refused: two histories of one writer (two disks took turns)
 //
 // A root that cannot be reached later costs checkpoints, never transactions.
 //
@@ -79,6 +99,8 @@
 //
 // On one data directory the lock of the log keeps the second out. On two, the
 // newer registration wins: the older process learns it at its next checkpoint and
-// exits, and what it acknowledged meanwhile is in its own directory only. A
+// exits, and what it acknowledged meanwhile is in its own directory only: what it mirrors
+// behind the position that its successor went on from counts for nobody, and it removes
+// and cuts off nothing more. A
 // StatefulSet does not start the second before the first is gone.
 package store
