@@ -5,6 +5,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -139,7 +140,7 @@ func (s *Store) read(ctx context.Context, r *root, from, upTo log.Position) erro
 	for {
 		plan, err := r.history.Plan(from, upTo, passed...)
 		if err != nil {
-			return cmpErr(bad, err)
+			return cmp.Or(bad, err)
 		}
 		if plan.Base != nil {
 			err := s.loadSnapshot(ctx, in, *plan.Base)
@@ -163,14 +164,6 @@ func (s *Store) read(ctx context.Context, r *root, from, upTo log.Position) erro
 		}
 		return err
 	}
-}
-
-// cmpErr is the first that is one.
-func cmpErr(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 // behind is for a local log that ends before the mirror does: an older copy of the disk.
