@@ -52,8 +52,8 @@ var allowed = map[string]string{
 	"store/store.go: time.Now":                  "the default of Options.Now",
 	"store/store.go: time.After":                "the default of Options.After",
 	"store/load/load.go: time.Now":              "the default of Options.Now",
-	"store/log/mirror/mirror.go: time.Now":      "the default of Options.Now",
-	"store/log/mirror/mirror.go: time.After":    "the default of Options.After",
+	"store/log/mirror/options.go: time.Now":     "the default of Options.Now",
+	"store/log/mirror/options.go: time.After":   "the default of Options.After",
 	"store/log/open.go: time.After":             "the default of Options.After",
 	"objstore/azblob/credentials.go: os.Getenv": "the variables that the az command reads; the default of Options' credentials",
 }
