@@ -82,6 +82,12 @@
 // than that ([Log.Checkpointed]) knows that it was given an older copy. Truncate keeps the
 // active segment and the one before it; when it fails, more is kept than necessary.
 //
+// # Reading while it runs
+//
+// [Log.Read] reads from any position on what is durable, from the files, and holds nobody
+// up: a mirror, for example (package mirror). What is truncated meanwhile is a [CutError].
+// [Log.Unbroken] is the position from which on nothing is missing.
+//
 // # What it costs
 //
 // A batch is padded to 4 KiB, so a writer that is alone uses 4 KiB of log for each commit,
