@@ -37,8 +37,8 @@ type mirroring struct {
 	// cancel ends it, and done is closed then; nil: it does not run.
 	cancel context.CancelFunc
 	done   chan struct{}
-	// failure is why it ended by itself.
-	failure string
+	// failure is why it ended by itself; said what a person was told last.
+	failure, said string
 	// restored is the position that the start took from the root.
 	restored log.Position
 }
@@ -76,7 +76,7 @@ func (s *Store) beginMirror(ctx context.Context, r *root, covered manifest.Posit
 	}, r.inventory, r.history, r.history.Join(log.Position(covered), first, broken))
 	if errors.Is(err, objstore.ErrAccessDenied) {
 		// Rights of before there was a mirror: the store serves as it did.
-		s.opt.Report(fmt.Sprintf("nothing is mirrored: %v: let this store's credentials create and delete below %s and %s, or turn the mirror off",
+		s.complain(fmt.Sprintf("nothing is mirrored: %v: let this store's credentials create and delete below %s and %s, or turn the mirror off",
 			err, mirror.RangePrefix, mirror.SnapshotPrefix))
 		return nil
 	}
@@ -146,7 +146,7 @@ func (s *Store) rejoin(ctx context.Context, r *root, l *log.Log) {
 		return
 	}
 	if err := s.meet(ctx, r, l, l.Durable()); err != nil {
-		s.opt.Report(fmt.Sprintf("nothing is mirrored until the next try: %v", err))
+		s.complain(fmt.Sprintf("nothing is mirrored until the next try: %v", err))
 		return
 	}
 	s.runMirror(ctx)
@@ -167,7 +167,19 @@ func (s *Store) relieve(ctx context.Context, m *mirror.Mirror) {
 		err = errors.Join(err, s.cut(l, p))
 	}
 	if err != nil && ctx.Err() == nil {
-		s.opt.Report(fmt.Sprintf("the log stays longer than it should be: %v", err))
+		s.complain(fmt.Sprintf("the log stays longer than it should be: %v", err))
+	}
+}
+
+// complain tells a person what comes again and again, once.
+func (s *Store) complain(words string) {
+	w := &s.mirroring
+	w.mu.Lock()
+	again := w.said == words
+	w.said = words
+	w.mu.Unlock()
+	if !again {
+		s.opt.Report(words)
 	}
 }
 
