@@ -47,6 +47,19 @@ func (l *Log) Status() Status {
 // the directory holds none.
 func (l *Log) First() Position { return l.Status().Oldest }
 
+// Contiguous reports whether the kept part of the log is one stretch: no position was
+// skipped in it (see Recover). A log that begins with 1 and is contiguous has everything.
+func (l *Log) Contiguous() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := 1; i < len(l.segments); i++ {
+		if s := l.segments[i]; s.first != s.follows+1 {
+			return false
+		}
+	}
+	return true
+}
+
 // Durable returns the newest position that is safe.
 func (l *Log) Durable() Position {
 	l.mu.Lock()
