@@ -59,7 +59,7 @@ func (c tally) String() string {
 // stretch, and nothing that was not sent; the next process serves exactly that, and
 // answers what was left unanswered once; the root is whole, and nothing stays pending.
 func TestAcknowledgedWritesSurviveSIGKILL(t *testing.T) {
-	contract.Row(t, 42, 45, 46, 53, 57)
+	contract.Row(t, 42, 46, 53, 55, 57)
 	kills, binary := contract.Scale(t, "kills", 12, 500), ""
 	each := min(killsAStore, kills/3)
 	if contract.Full() {
