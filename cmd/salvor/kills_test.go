@@ -212,6 +212,8 @@ func (v *victim) life() tally {
 	v.inLog(left)
 	if v.chance.IntN(8) == 0 {
 		v.stillborn()
+		left = v.remains() // it may have come as far as to publish and cut the log: with a record its id is forgotten
+		v.inLog(left)
 	}
 	v.pod = serveIn(v.t, v.binary, v.dir, v.args...)
 	c.unsure = v.settle(left)
