@@ -57,6 +57,19 @@ func TestAnEvictionWaitsForTheBudget(t *testing.T) {
 	}
 }
 
+// A budget that its controller has not looked at yet holds nobody up: the operator says so,
+// and asks again later.
+func TestAnEvictionIsNotWaitedForLong(t *testing.T) {
+	contract.Row(t, 134)
+	w, pods := ledgerWorld(t, 1, onClaims)
+	must(t, w.client.Create(w.ctx, w.budget("new", "ledger", policyv1.PodDisruptionBudgetSpec{MaxUnavailable: new(intstr.FromInt32(1))})))
+	pods[0].poisons(control.IO)
+	w.becomes("ledger", v1alpha1.ConditionPoisoned, "True EvictionRefused")
+	if w.uidOf("ledger-0") == "" || len(w.get("ledger").Status.Restarts) != 1 {
+		t.Errorf("%+v", w.get("ledger").Status)
+	}
+}
+
 // The operator dies after it has written a restart down and before the pod went: its
 // successor does it, and counts it once.
 func TestARestartOutlivesItsOperator(t *testing.T) {
@@ -161,6 +174,10 @@ func TestAManagedPodIsRestarted(t *testing.T) {
 	w := newWorld(t)
 	w.claimed = true
 	pods := w.managedPods("ledger", 2)
+	var b policyv1.PodDisruptionBudget // of the operator; whose controller is not here
+	must(t, w.client.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: "ledger"}, &b))
+	b.Status = policyv1.PodDisruptionBudgetStatus{ObservedGeneration: b.Generation, ExpectedPods: 2, CurrentHealthy: 2, DesiredHealthy: 1, DisruptionsAllowed: 1}
+	must(t, w.client.Status().Update(w.ctx, &b))
 	pods[0].poisons(control.ReadOnlyFilesystem)
 	w.evicted("ledger-0")
 	pods[0].replaced(0)
