@@ -160,7 +160,7 @@ func newVictim(t *testing.T, mode log.SyncMode, on, binary string, chance *rand.
 
 // workers send at the same time, each one transaction after the other, of two tables.
 const (
-	workers  = 32
+	workers  = 64
 	ofTables = 2
 	keys     = 4 // of each worker and run
 )
