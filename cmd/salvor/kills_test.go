@@ -146,7 +146,7 @@ func newVictim(t *testing.T, mode log.SyncMode, on, binary string, chance *rand.
 	// Where nobody waits for a sync, a flush is smaller, and it is the rotation that syncs.
 	v.args = []string{
 		"--root", v.root, "--recover", "self", "--sync", mode.String(), "--sync-interval", "20ms",
-		"--checkpoint-interval", "30ms", "--segment-size", map[bool]string{true: "16384", false: "65536"}[mode == log.SyncCommit],
+		"--checkpoint-interval", "30ms", "--segment-size", map[bool]string{true: "16384", false: "262144"}[mode == log.SyncCommit],
 	}
 	var err error
 	if v.bucket, err = rooturl.Open(t.Context(), v.root, rooturl.Options{}); err != nil {
