@@ -159,6 +159,8 @@ func (v *victim) settle(left remains) (unsure int) {
 			v.t.Errorf("%s is in the log at %d; sent again: %+v", token, p, r)
 		case p == 0 && (r.Repeated || uint64(r.Position) <= left.last):
 			v.t.Errorf("%s is not in the log, which ends at %d; sent again: %+v", token, left.last, r)
+		case p == 0 && r.Sync != v.mode:
+			v.t.Errorf("%s was answered in mode %s, asked for was %s", token, r.Sync, v.mode)
 		case p > 0:
 			unsure++
 		}
