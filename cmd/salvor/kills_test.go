@@ -86,6 +86,9 @@ func TestAcknowledgedWritesSurviveSIGKILL(t *testing.T) {
 			if t.Failed() {
 				t.FailNow()
 			}
+			if c.kills == 0 {
+				break // somebody has asked for other modes only; the sum says so
+			}
 			t.Logf("%s, on %s: %s", mode, root, c)
 		}
 		all.add(*c)
@@ -105,7 +108,7 @@ func TestAcknowledgedWritesSurviveSIGKILL(t *testing.T) {
 		t.Errorf("%d kills met a rotation, %d a checkpoint; want %d of each", all.rotating, all.publishing, leastInside)
 	}
 	for mode, c := range by {
-		if c.rate() < leastRate {
+		if c.kills > 0 && c.rate() < leastRate {
 			t.Errorf("%s: %.0f acknowledged a second, want %d", mode, c.rate(), leastRate)
 		}
 	}
