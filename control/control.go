@@ -43,6 +43,11 @@ type Status struct {
 	// next record gets.
 	Durable uint64 `json:"durable"`
 	Next    uint64 `json:"next"`
+	// Written is the newest position that clients were told of although it is not safe
+	// yet; absent: there is none.
+	Written uint64 `json:"written,omitempty"`
+	// Sync says when the log is synced: interval, none; absent: before each answer.
+	Sync string `json:"sync,omitempty"`
 	// Oldest is the position with which the kept part of the log begins; zero: it holds
 	// none. LogBytes is what that part holds.
 	Oldest   uint64 `json:"oldest,omitempty"`

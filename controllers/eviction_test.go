@@ -4,14 +4,18 @@
 package controllers
 
 import (
+	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -50,6 +54,19 @@ func TestAnEvictionWaitsForTheBudget(t *testing.T) {
 	w.streaming("ledger")
 	if done := w.get("ledger").Status.Restarts; len(done) != 1 {
 		t.Errorf("a refusal is counted: %+v", done)
+	}
+}
+
+// A budget that its controller has not looked at yet holds nobody up: the operator says so,
+// and asks again later.
+func TestAnEvictionIsNotWaitedForLong(t *testing.T) {
+	contract.Row(t, 134)
+	w, pods := ledgerWorld(t, 1, onClaims)
+	must(t, w.client.Create(w.ctx, w.budget("new", "ledger", policyv1.PodDisruptionBudgetSpec{MaxUnavailable: new(intstr.FromInt32(1))})))
+	pods[0].poisons(control.IO)
+	w.becomes("ledger", v1alpha1.ConditionPoisoned, "True EvictionRefused")
+	if w.uidOf("ledger-0") == "" || len(w.get("ledger").Status.Restarts) != 1 {
+		t.Errorf("%+v", w.get("ledger").Status)
 	}
 }
 
@@ -157,6 +174,10 @@ func TestAManagedPodIsRestarted(t *testing.T) {
 	w := newWorld(t)
 	w.claimed = true
 	pods := w.managedPods("ledger", 2)
+	var b policyv1.PodDisruptionBudget // of the operator; whose controller is not here
+	must(t, w.client.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: "ledger"}, &b))
+	b.Status = policyv1.PodDisruptionBudgetStatus{ObservedGeneration: b.Generation, ExpectedPods: 2, CurrentHealthy: 2, DesiredHealthy: 1, DisruptionsAllowed: 1}
+	must(t, w.client.Status().Update(w.ctx, &b))
 	pods[0].poisons(control.ReadOnlyFilesystem)
 	w.evicted("ledger-0")
 	pods[0].replaced(0)
@@ -164,4 +185,60 @@ func TestAManagedPodIsRestarted(t *testing.T) {
 	if done := w.get("ledger").Status.Restarts; len(done) != 1 || done[0].Pod != "ledger-0" || done[0].Cause != "ReadOnlyFilesystem" || w.uidOf("ledger-1") == "" {
 		t.Errorf("%+v", done)
 	}
+}
+
+// An eviction is of the pod that was decided about: another one that has its name by the
+// time the request arrives stays.
+func TestAnEvictionNamesItsPod(t *testing.T) {
+	contract.Row(t, 134)
+	var another func()
+	w, pods := ledgerWorld(t, 2, onClaims, func(w *world) {
+		w.beforeEviction(func() bool { another(); return true })
+	})
+	var uid types.UID
+	another = sync.OnceFunc(func() {
+		pods[1].hangUp()
+		must(t, w.client.Delete(w.ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ledger-1"}}, client.GracePeriodSeconds(0)))
+		w.podDown(w.address(), "ledger", 1)
+		uid = w.uidOf("ledger-1")
+	})
+	pods[1].poisons(control.IO)
+	eventually(t, "the eviction to arrive", func() bool { return len(w.evictions()) > 0 })
+	throughout(t, never, "the other pod to stay", func() bool { return uid != "" && w.uidOf("ledger-1") == uid })
+}
+
+// Before a pod goes everything is looked at anew, the WALStore on the API server itself:
+// what an admin has turned off a moment ago is off, although no watch has told it.
+func TestBeforeAPodGoesEverythingIsLookedAtAnew(t *testing.T) {
+	contract.Row(t, 134)
+	var w *world
+	written := func() bool { return len(w.get("ledger").Status.Restarts) > 0 }
+	off := sync.OnceFunc(func() { w.turnOff("ledger") })
+	_, pods := ledgerWorld(t, 1, onClaims, func(it *world) {
+		w = it
+		w.wrap = func(rt http.RoundTripper) http.RoundTripper {
+			return roundTrip(func(q *http.Request) (*http.Response, error) {
+				if q.Method == http.MethodGet && strings.HasSuffix(q.URL.Path, "/walstores/ledger") && written() {
+					off()
+				}
+				return rt.RoundTrip(q)
+			})
+		}
+	})
+	pods[0].poisons(control.IO)
+	w.becomes("ledger", v1alpha1.ConditionPoisoned, "True RestartsOff")
+	throughout(t, never, "the pod to stay", func() bool { return len(w.evictions()) == 0 && w.uidOf("ledger-0") != "" })
+	if !written() {
+		t.Error("it was never written down, so nothing was shown")
+	}
+}
+
+// turnOff sets the switch on the API server, without a wait for anybody to see it.
+func (w *world) turnOff(store string) {
+	w.t.Helper()
+	eventually(w.t, "the spec to be changed", func() bool {
+		ws := w.get(store)
+		ws.Spec.Recovery.RestartPoisoned = v1alpha1.RestartNever
+		return w.client.Update(w.ctx, ws) == nil
+	})
 }

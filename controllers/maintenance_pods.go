@@ -46,7 +46,7 @@ func (s *Streams) Pods(root *Root) (out []maintenance.Pod) {
 func wordOf(st *control.Status) *maintenance.Word {
 	return &maintenance.Word{
 		Process: manifest.ProcessID(st.Process), Epoch: st.Epoch, Manifest: manifest.Version(st.Manifest), Lock: st.Lock,
-		InFlight: st.InFlight, Open: st.Open, Durable: st.Durable, Published: st.Published,
+		InFlight: st.InFlight, Open: st.Open, Durable: st.Durable, Published: st.Published, Written: st.Written,
 	}
 }
 

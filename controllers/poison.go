@@ -92,7 +92,7 @@ func sickPod(to member, known []pending, locked bool, v volume, no refusal) rest
 	own := slices.DeleteFunc(known, func(p pending) bool { return p.writer == "" }) // a bad object is nobody's, and holds nobody up
 	p := restart.Pod{
 		Name: to.pod.Name, Process: st.Process, Ending: !to.pod.DeletionTimestamp.IsZero(),
-		Pending: pendingOf(own, st) + len(st.Open), Volatile: !v.stays, Unpublished: st.Published < st.Durable, Locked: locked,
+		Pending: pendingOf(own, st) + len(st.Open), Volatile: !v.stays, Unpublished: st.Published < max(st.Durable, st.Written), Locked: locked,
 	}
 	if st.Poison != nil {
 		p.Cause, p.Then = restart.Cause(st.Poison.Class), st.Poison.Free

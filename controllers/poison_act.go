@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"time"
 
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -80,6 +81,9 @@ func (r *WALStoreReconciler) evict(ctx context.Context, ws *v1alpha1.WALStore, r
 	return nil // it is well, or gone
 }
 
+// evictionPatience is how long one request for an eviction may take.
+const evictionPatience = 5 * time.Second
+
 // evictPod sends the eviction. A budget that refuses it is waited for.
 func (r *WALStoreReconciler) evictPod(ctx context.Context, ws *v1alpha1.WALStore, m *memory, to member, v *restart.Verdict) error {
 	uid := to.pod.UID
@@ -87,7 +91,11 @@ func (r *WALStoreReconciler) evictPod(ctx context.Context, ws *v1alpha1.WALStore
 		ObjectMeta:    metav1.ObjectMeta{Namespace: to.pod.Namespace, Name: to.pod.Name},
 		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}},
 	}
-	err := r.SubResource("eviction").Create(ctx, &to.pod, eviction)
+	// A budget that nobody has looked at yet is answered with "ask again", which the client
+	// would do for minutes.
+	asking, cancel := context.WithTimeout(ctx, evictionPatience)
+	defer cancel()
+	err := r.SubResource("eviction").Create(asking, &to.pod, eviction)
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
 		return nil // that pod is gone

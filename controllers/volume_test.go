@@ -149,3 +149,18 @@ func TestPositionsAreBoundedAndNoNews(t *testing.T) {
 		t.Error("positions are news")
 	}
 }
+
+// What was answered counts, whether the log of the pod is known to have it or not: a volume
+// that goes with its pod goes when the root has all of it.
+func TestWhatWasAnsweredIsPublishedFirst(t *testing.T) {
+	contract.Row(t, 134)
+	for _, c := range []struct {
+		published, durable, written uint64
+		want                        bool
+	}{{4, 4, 0, false}, {3, 4, 0, true}, {4, 4, 6, true}, {5, 4, 6, true}, {6, 4, 6, false}} {
+		st := &control.Status{State: control.Poisoned, Published: c.published, Durable: c.durable, Written: c.written}
+		if p := sickPod(member{status: st}, nil, false, volume{}, refusal{}); p.Unpublished != c.want || !p.Volatile {
+			t.Errorf("%+v: %+v", c, p)
+		}
+	}
+}

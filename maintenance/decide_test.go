@@ -126,6 +126,8 @@ func TestWhatAnAcknowledgementIs(t *testing.T) {
 		{name: "heeds another", change: func(p *Pod) { p.Word.Lock = "M0" }, want: "has not heeded"},
 		{name: "heeds one of its name that is older", change: func(p *Pod) { p.Word.Manifest = 6 }, want: "has not heeded"},
 		{name: "writes", change: func(p *Pod) { p.Word.InFlight = 1 }, want: "1 transactions in flight"},
+		{name: "has not synced", change: func(p *Pod) { p.Word.Durable, p.Word.Published, p.Word.Written = 4, 3, 6 }, want: "its log has not synced positions 5 to 6, which were answered"},
+		{name: "has not synced, and the root has it", change: func(p *Pod) { p.Word.Durable, p.Word.Published, p.Word.Written = 4, 6, 6 }},
 		{name: "publishes", change: func(p *Pod) { p.Word.Open = []string{"01KA", "01KB"} }, want: "01KA, 01KB"},
 		{name: "an older process", change: func(p *Pod) { p.Word.Process = "O" }, want: "not the one that the manifest has registered"},
 		{name: "an older epoch", change: func(p *Pod) { p.Word.Epoch = 2 }, want: "not the one"},

@@ -39,6 +39,8 @@ type Word struct {
 	// Durable is the newest position of its log that is safe, Published the newest
 	// that the root covers.
 	Durable, Published uint64
+	// Written is the newest position that was answered and is not safe yet; 0: none.
+	Written uint64
 }
 
 // Standing is where one pod is in the handshake.
@@ -88,6 +90,8 @@ func stand(p Pod, l *manifest.Lock, hooks *Hooked) Standing {
 		s.WaitsFor = fmt.Sprintf("%d transactions in flight", w.InFlight)
 	case len(w.Open) > 0:
 		s.WaitsFor = "operations on their way: " + strings.Join(w.Open, ", ")
+	case w.Written > max(w.Durable, w.Published):
+		s.WaitsFor = fmt.Sprintf("its log has not synced positions %d to %d, which were answered", w.Durable+1, w.Written)
 	}
 	if why, ok := hooks.standing(p.Name); !ok && !p.Dead && s.WaitsFor == "" {
 		s.WaitsFor = why

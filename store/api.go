@@ -26,12 +26,14 @@ const (
 
 // Handler returns the store's API:
 //
-//	POST /v1/transactions               {"id","statements":[...]}: 200 when durable
+//	POST /v1/transactions               {"id","statements":[...]}: 200 when durable, or as "sync" in the answer says
 //	GET  /v1/tables                     {"writer","prefix","tables":[...]}
 //	GET  /v1/tables/{table}/rows        {"rows":[...],"next"}; ?after=KEY&limit=N
 //	GET  /v1/tables/{table}/rows/{key}  {"key","row"}
 //	POST /v1/checkpoint                 publish now
 //	GET  /v1/lock                       {"held","mode","owner","reason","since","until","parked"}
+//	GET  /v1/log                        {"sync","interval","loses","next","written","durable","published"}
+//	POST /v1/log/sync                   the same, when what was answered before is durable
 //	GET  /healthz, /readyz
 //
 // A refusal is {"error":{"reason","message","outcome"}}. outcome is "unknown" when
@@ -41,6 +43,8 @@ func (s *Store) Handler() http.Handler {
 	mux.HandleFunc("POST /v1/transactions", s.postTransaction)
 	mux.HandleFunc("POST /v1/checkpoint", s.postCheckpoint)
 	mux.HandleFunc("GET /v1/lock", s.getLock)
+	mux.HandleFunc("GET /v1/log", s.serving(s.getLog))
+	mux.HandleFunc("POST /v1/log/sync", s.serving(s.postSync))
 	mux.HandleFunc("GET /v1/tables", s.serving(s.getTables))
 	mux.HandleFunc("GET /v1/tables/{table}/rows", s.serving(s.getRows))
 	mux.HandleFunc("GET /v1/tables/{table}/rows/{key}", s.serving(s.getRow))

@@ -35,6 +35,9 @@ func (s *Store) publish(ctx context.Context, r *root) checkpoint {
 		if len(snap.tables) == 0 {
 			return checkpoint{}
 		}
+		if err := s.secure(snap.position); err != nil {
+			return checkpoint{err: err}
+		}
 		c = s.commit(ctx, r, snap)
 		var required *recovery.RequiredError
 		switch {

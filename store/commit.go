@@ -13,7 +13,8 @@ import (
 	"github.com/salvor-io/salvor/store/log"
 )
 
-// Transact does the transaction and returns when it is durable and visible. Errors
+// Transact does the transaction and returns when it is durable, or what Options.Sync says
+// instead, and visible. Errors
 // are *Refusal, or wrap one; Refusal.Unknown says whether the transaction may have
 // happened.
 func (s *Store) Transact(ctx context.Context, t Transaction) (Result, error) {
@@ -43,6 +44,7 @@ func (s *Store) Transact(ctx context.Context, t Transaction) (Result, error) {
 			}
 			return Result{}, refused(err, true)
 		}
+		r.Sync = s.opt.Sync
 		return r, nil
 	case <-ctx.Done():
 		return Result{}, &Refusal{

@@ -26,6 +26,9 @@ type belonging struct {
 	// Processes that have run here, the newest last: what they made was made from
 	// this log.
 	Processes []manifest.ProcessID `json:"processes,omitempty"`
+	// Rescued is the newest position that was published although its log had failed and
+	// may have lost it; 0: there is none.
+	Rescued log.Position `json:"rescued,omitempty"`
 }
 
 // maxProcesses bounds how many are remembered. What an older one left pending, or

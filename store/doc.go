@@ -18,6 +18,10 @@
 //	apply to the tables in memory            other clients see it, whole
 //	200 {"position":812}                     it survives anything that leaves the disk
 //
+// That is Options.Sync at its default. In the other modes the fsync comes after the answer,
+// which says so; a crash of the process loses nothing in any of them. What a power cut
+// loses, and what does not depend on the mode, is in durability.go.
+//
 // An answer that was lost is asked for again under the same id: the transaction is
 // done once. Ids are remembered for as long as their record is in the log, and no
 // more than Options.Remember of them.
@@ -26,6 +30,7 @@
 //
 //	every interval, if something changed
 //	snapshot of all changed tables at position 812       O(1), transactions go on
+//	the log is synced up to 812                          it was, unless Options.Sync says otherwise
 //	recovery.Writer.Commit, one operation of kind checkpoint
 //	    recovery/<op>                                    arm
 //	    tables/ledger-0.accounts/...08-<op>              one object a changed table
@@ -89,8 +94,10 @@
 //	                            after the end of the mirror is gone; a person is told where that is
 //	lost     any      damaged   refused, with the name of the object; nobody else is blocked
 //	whole    -        damaged   from the log; the mirror is begun anew behind the pins
-//	behind   ahead    -         the log is covered; it goes on behind the pins
+//	behind   ahead    -         the log is covered; it goes on behind the pins, and needs the root at
+//	                            every start until what it skipped is truncated
 //	behind   -        ahead     the rest is taken from the mirror, if that was made here and fits
+//	rescued  -        any       waits for the root, which has what the log may have lost when its sync failed
 //	another  there    or there  refused: two histories of one writer (two disks took turns)
 //
 // A root that cannot be reached later costs checkpoints, never transactions.

@@ -72,6 +72,7 @@ func (s *Store) pass(ctx context.Context, began log.Position, publish bool) (che
 	if err == nil {
 		err = s.expire(ctx, r)
 	}
+	s.harden()
 	c := checkpoint{err: err}
 	if err == nil && publish {
 		if c = s.publish(ctx, r); c.err == nil {

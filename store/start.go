@@ -51,7 +51,7 @@ func (s *Store) Run(ctx context.Context) (err error) {
 		return err
 	}
 	l, err := log.Open(filepath.Join(s.opt.Dir, "log"), log.Options{
-		NewID: s.opt.NewLogID, SegmentSize: s.opt.SegmentSize, BlockSize: s.opt.BlockSize, Spares: s.opt.Spares, After: s.opt.After, FS: s.opt.FS,
+		NewID: s.opt.NewLogID, Mode: s.opt.Sync, Interval: s.opt.SyncInterval, SegmentSize: s.opt.SegmentSize, BlockSize: s.opt.BlockSize, Spares: s.opt.Spares, After: s.opt.After, FS: s.opt.FS,
 	})
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func (s *Store) start(ctx context.Context, l *log.Log) error {
 			s.say("")
 		case errors.Is(err, manifest.ErrSuperseded):
 			return err
-		case l.Unbroken() == 1 && !isRefusal(err):
+		case s.alone(l) && !isRefusal(err):
 			s.tables.reset()
 			s.heed(s.kept) // until the manifest can be read
 			s.say(fmt.Sprintf("serving from the log alone: %v", err))

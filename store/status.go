@@ -28,6 +28,12 @@ func (s *Store) Status() control.Status {
 	if l := s.log.Load(); l != nil {
 		has := l.Status()
 		st.Durable, st.Next, st.Oldest, st.LogBytes = uint64(has.Durable), uint64(has.Next), uint64(has.Oldest), has.Bytes
+		if has.Written > has.Durable {
+			st.Written = uint64(has.Written)
+		}
+	}
+	if s.opt.Sync != log.SyncCommit {
+		st.Sync = s.opt.Sync.String()
 	}
 	st.Mirror = s.mirrorStatus()
 	if r := s.root.Load(); r != nil {

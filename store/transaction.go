@@ -39,7 +39,7 @@ type Transaction struct {
 	Statements []Statement `json:"statements"`
 }
 
-// Result is the answer to a transaction that is durable.
+// Result is the answer to a transaction: it is durable, or as Sync says.
 type Result struct {
 	ID     string `json:"id,omitempty"`
 	Writer string `json:"writer"`
@@ -51,6 +51,9 @@ type Result struct {
 	// Repeated: the transaction was done before, under this id. What its gets read
 	// then is not remembered.
 	Repeated bool `json:"repeated,omitempty"`
+	// Sync is the mode of the log in which a transaction that writes was answered; absent:
+	// it is durable. Otherwise a power cut may take it, see GET /v1/log.
+	Sync log.SyncMode `json:"sync,omitzero"`
 }
 
 // Read is what a get found.

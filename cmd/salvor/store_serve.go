@@ -24,6 +24,7 @@ import (
 	"github.com/salvor-io/salvor/objstore"
 	"github.com/salvor-io/salvor/objstore/rooturl"
 	"github.com/salvor-io/salvor/store"
+	"github.com/salvor-io/salvor/store/log"
 )
 
 // Who finishes what a crash left pending.
@@ -37,6 +38,8 @@ type serveFlags struct {
 	root, dir, writer, prefix string
 	listen, controlListen     string
 	recover, keys, lastWords  string
+	sync                      string
+	syncEvery                 time.Duration
 	checkpoint, grace, park   time.Duration
 	segment, mirrorKeep       int64
 	mirror                    time.Duration
@@ -50,6 +53,18 @@ func newStoreServeCommand() *cobra.Command {
 		Long: `Serves multi-table transactions over HTTP. A transaction is answered when it is
 durable in the local log under --data-dir; a checkpoint publishes all changed
 tables to the root, in one step.
+
+--sync says what that is worth, for everything that was answered:
+
+             the process is killed   the power is cut, or the node's kernel dies
+  commit     nothing is lost         nothing is lost
+  interval   nothing is lost         what was answered within --sync-interval
+  none       nothing is lost         what was answered since the last sync: of a full
+                                     segment, for a checkpoint, under a write lock, at
+                                     an orderly end, or by POST /v1/log/sync
+
+Answers say so in "sync", unless it is commit; GET /v1/log says how far it is synced.
+Whatever the mode, nothing is published that the log could still lose.
 
 A root that cannot be reached is waited for, with backoff. SIGTERM: no more
 transactions, those under way are finished, a last checkpoint, tried again for
@@ -87,6 +102,8 @@ credentials_dir names.`,
 	fl.DurationVar(&f.park, "park", 10*time.Second, "how long a write waits for the end of a write lock before it is refused")
 	fl.DurationVar(&f.mirror, "mirror-interval", 5*time.Second, "how long something acknowledged is on the disk alone at most; 0: the log is not mirrored (default with the default root, which is on the same disk)")
 	fl.Int64Var(&f.mirrorKeep, "mirror-keep", 64<<20, "bytes of the log that stay on the disk when the mirror has them and no checkpoint has")
+	fl.StringVar(&f.sync, "sync", log.SyncCommit.String(), "when the log is synced: commit (before each answer), interval, or none; see above for what each loses")
+	fl.DurationVar(&f.syncEvery, "sync-interval", 50*time.Millisecond, "with --sync interval: what a power cut may cost; a disk that cannot keep up holds the writers back")
 	fl.Int64Var(&f.segment, "segment-size", 16<<20, "bytes after which a segment of the log is sealed")
 	fl.StringVar(&f.recover, "recover", "", "who finishes what a crash left pending: operator, or self (default: operator; self with the default root)")
 	fl.StringVar(&f.keys, "audit-keys", "", "directory with the audit keys, for --recover self (default: made under --data-dir)")
@@ -111,6 +128,9 @@ func (f *serveFlags) complete() error {
 	if f.recover == "" {
 		f.recover = recoverOperator
 	}
+	if f.syncEvery <= 0 {
+		return fmt.Errorf("--sync-interval %s: want more than 0; to sync before each answer, say --sync commit", f.syncEvery)
+	}
 	if f.recover != recoverSelf && f.recover != recoverOperator {
 		return fmt.Errorf("--recover %q: want %s or %s", f.recover, recoverOperator, recoverSelf)
 	}
@@ -119,7 +139,12 @@ func (f *serveFlags) complete() error {
 
 // options says to the library what the flags say.
 func (f *serveFlags) options(stderr io.Writer) (store.Options, error) {
+	mode, err := log.ParseSyncMode(f.sync)
+	if err != nil {
+		return store.Options{}, fmt.Errorf("--sync: %w", err)
+	}
 	o := store.Options{
+		Sync: mode, SyncInterval: f.syncEvery,
 		Dir: f.dir, Writer: manifest.WriterID(f.writer), Process: manifest.ProcessID(newID()), TablePrefix: f.prefix,
 		OpenRoot: func(ctx context.Context) (objstore.Bucket, error) {
 			return rooturl.Open(ctx, f.root, rooturl.Options{})
@@ -229,12 +254,21 @@ func newHTTPServer(h http.Handler) *http.Server {
 
 func (f *serveFlags) welcome(api, ctl string) string {
 	return fmt.Sprintf(`writer %[1]s listens on http://%[2]s, for the operator on http://%[3]s
-root %[4]s, data in %[5]s, a checkpoint every %[6]s, recovery by %[7]s
+root %[4]s, data in %[5]s, a checkpoint every %[6]s, recovery by %[7]s%[8]s
 
 try it:
   curl -s http://%[2]s/v1/transactions -d '{"id":"1","statements":[{"op":"put","table":"accounts","key":"alice","row":{"cents":100}}]}'
   curl -s http://%[2]s/v1/tables/accounts/rows
   curl -s -X POST http://%[2]s/v1/checkpoint
   salvor store dump --root '%[4]s'
-`, f.writer, api, ctl, f.root, f.dir, f.checkpoint, map[string]string{recoverSelf: "this process", recoverOperator: "the operator"}[f.recover])
+`, f.writer, api, ctl, f.root, f.dir, f.checkpoint, map[string]string{recoverSelf: "this process", recoverOperator: "the operator"}[f.recover], f.worth())
+}
+
+// worth says what answers are worth, unless they are worth everything.
+func (f *serveFlags) worth() string {
+	mode, err := log.ParseSyncMode(f.sync)
+	if err != nil || mode == log.SyncCommit {
+		return ""
+	}
+	return fmt.Sprintf("\nsync %s: %s", mode, mode.Loses(f.syncEvery))
 }

@@ -317,6 +317,8 @@ func TestStoreCommandsSayWhatIsWrong(t *testing.T) {
 		{[]string{"store", "dump", "--root", "file://" + dir}, "the root holds no store"},
 		{[]string{"store", "dump", "--root", "ftp://x"}, "unknown scheme"},
 		{[]string{"store", "serve", "--recover", "me", "--data-dir", dir}, `--recover "me": want operator or self`},
+		{[]string{"store", "serve", "--sync", "always", "--data-dir", dir}, `--sync: sync mode "always": want commit, interval or none`},
+		{[]string{"store", "serve", "--sync", "interval", "--sync-interval", "0s", "--data-dir", dir}, "--sync-interval 0s: want more than 0"},
 		{[]string{"store", "serve", "--writer", "a/b", "--data-dir", dir, "--root", "mem://x"}, `character '/' is not allowed`},
 		{[]string{"store", "load", "verify", filepath.Join(dir, "none"), "--root", "file://" + dir}, "the root holds no store"},
 		{[]string{"store", "load", "verify", filepath.Join(dir, "none")}, "at least one of the flags in the group [target dump root] is required"},

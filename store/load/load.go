@@ -208,7 +208,7 @@ func (r *run) one(ctx context.Context, c *client, prefix string, n int, seq uint
 		r.count(func(s *Summary) { s.Unanswered++ })
 		return err
 	}
-	a.Position = uint64(result.Position)
+	a.Position, trace.Position = uint64(result.Position), uint64(result.Position)
 	if r.opt.Acks != nil {
 		if err := r.opt.Acks.Add(a); err != nil {
 			return err

@@ -17,6 +17,8 @@ type Trace struct {
 	Due time.Time `json:"due"`
 	// Took is the time from Due to the answer.
 	Took time.Duration `json:"took"`
+	// Position in the store's log.
+	Position uint64 `json:"position"`
 	// Failed are the tries that were not answered, or refused.
 	Failed []Try `json:"failed,omitempty"`
 }

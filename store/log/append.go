@@ -73,7 +73,7 @@ func (l *Log) Commit(events [][]byte, apply func(Position)) (Ticket, error) {
 // Checkpoint notes in the log that a checkpoint elsewhere covers everything up to p:
 // whoever opens the log later knows that there was one. Call it when the checkpoint can
 // be read, and before what it covers is truncated. It takes no position, and returns
-// when the note is in the log.
+// when the note is durable, whatever the mode: what is truncated is gone for good, too.
 func (l *Log) Checkpoint(p Position) error {
 	body := checkpointBody(p)
 	l.mu.Lock()
@@ -94,7 +94,10 @@ func (l *Log) Checkpoint(p Position) error {
 	t := Ticket{Position: l.next - 1, log: l, gen: l.pending.gen}
 	l.work.Signal()
 	l.mu.Unlock()
-	return t.Wait()
+	if err := t.Wait(); err != nil || l.opt.Mode == SyncCommit {
+		return err
+	}
+	return l.syncNote()
 }
 
 // room waits until so many bytes may join the batch. Under mu, which it gives up while

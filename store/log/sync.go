@@ -56,6 +56,20 @@ func (l *Log) Sync() error {
 	return nil
 }
 
+// syncNote makes durable what has no position.
+func (l *Log) syncNote() error {
+	l.files.Lock()
+	defer l.files.Unlock()
+	if err := l.Err(); err != nil {
+		return err
+	}
+	if err := l.active.Sync(); err != nil {
+		l.fail(l.poisonOf("fsync", err))
+		return l.Err()
+	}
+	return nil
+}
+
 func (l *Log) wakeSyncer() {
 	select {
 	case l.kick <- struct{}{}:

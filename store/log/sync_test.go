@@ -227,6 +227,10 @@ func TestStatus(t *testing.T) {
 		t.Helper()
 		st := l.Status()
 		want.Flushes, want.Syncs = st.Flushes, st.Syncs
+		if files := fs.Used(); st.Bytes <= 0 || st.Bytes != int64(files) {
+			t.Fatalf("%s: it says that it holds %d bytes, its files have %d", what, st.Bytes, files)
+		}
+		want.Bytes = st.Bytes
 		if st != want {
 			t.Fatalf("%s:\n%+v, want\n%+v", what, st, want)
 		}

@@ -64,6 +64,7 @@ var law = []rule{
 	{"controllers", []string{"api", "controllers", "recovery", "rebuild", "detect", "maintenance", "manifest", "audit", "control", "objstore", failpoints}, "where Kubernetes meets the library; it runs no store"},
 	{"cmd", []string{"cmd", "api", "controllers", "recovery", "rebuild", "detect", "maintenance", "manifest", "audit", "control", "store", "wal", "conformance", "objstore", failpoints}, "one binary for everything, and nothing that only tests or builds need"},
 
+	{"examples", []string{"store/log", "recovery!", "control", "manifest", "objstore!", "objstore/envelope"}, "an example shows what a store author needs, and takes nothing that only we have"},
 	{"config", nil, "only tests stand here"},
 	{"test", []string{"*"}, "tests may look anywhere"},
 	{"hack", []string{"*"}, "tools of the builders may look anywhere"},
