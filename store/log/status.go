@@ -19,9 +19,17 @@ type Status struct {
 	// Flushes and Syncs count since the start: batches that were written, and how often
 	// the disk was waited for.
 	Flushes, Syncs uint64
+	// Batches counts the flushes by how many frames they had: 1, up to 2, up to 4, and so
+	// on; the last one has all larger ones.
+	Batches [Batches]uint64
+	// Replayed of Replay bytes of files were read by Recover; both stay when it is done.
+	Replayed, Replay int64
 	// Failure is why the log takes nothing any more; empty: it does.
 	Failure string
 }
+
+// Batches is how many sizes of a batch are told apart.
+const Batches = 12
 
 // Status returns what the log is, all at one moment.
 func (l *Log) Status() Status {
@@ -30,6 +38,7 @@ func (l *Log) Status() Status {
 	st := Status{
 		Durable: l.durable, Written: l.written, Next: l.next, Checkpoint: l.checkpoint,
 		Segments: len(l.segments), Spares: len(l.spares), Flushes: l.flushes, Syncs: l.syncs,
+		Batches: l.batches, Replayed: l.replayed.Load(), Replay: l.replay.Load(),
 	}
 	if n := len(l.segments); n > 0 {
 		st.Oldest, st.Active = l.segments[0].first, l.segments[n-1].first

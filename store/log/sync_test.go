@@ -226,7 +226,7 @@ func TestStatus(t *testing.T) {
 	says := func(what string, want log.Status) {
 		t.Helper()
 		st := l.Status()
-		want.Flushes, want.Syncs = st.Flushes, st.Syncs
+		want.Flushes, want.Syncs, want.Bytes, want.Batches = st.Flushes, st.Syncs, st.Bytes, st.Batches
 		if st != want {
 			t.Fatalf("%s:\n%+v, want\n%+v", what, st, want)
 		}
