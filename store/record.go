@@ -23,12 +23,17 @@ func newRecord(t *Transaction, digest [sha256.Size]byte) *record {
 	if t.ID != "" {
 		r.Digest = digest[:]
 	}
-	for _, s := range t.Statements {
-		if s.Op != OpGet {
-			r.Writes = append(r.Writes, s)
+	for i := range t.Statements {
+		if s := &t.Statements[i]; s.Op.writes() {
+			r.Writes = append(r.Writes, s.write())
 		}
 	}
 	return r
+}
+
+// write is what the log has of a statement.
+func (s *Statement) write() Statement {
+	return Statement{Op: s.Op, Table: s.Table, Key: s.Key, Row: s.Row}
 }
 
 func (r *record) encode() ([]byte, error) { return json.Marshal(r) }
