@@ -31,7 +31,8 @@ type meters struct {
 	mu                sync.Mutex
 	refusals          map[Reason]int64
 	published, failed int64
-	publishing        time.Duration
+	// What tries to publish took.
+	publishing, failing time.Duration
 }
 
 // transaction counts one that was answered.
@@ -70,11 +71,12 @@ func (m *meters) refusal(err error) {
 func (m *meters) checkpoint(took time.Duration, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.publishing += took
 	if err != nil {
 		m.failed++
+		m.failing += took
 	} else {
 		m.published++
+		m.publishing += took
 	}
 }
 
@@ -103,8 +105,8 @@ type Metrics struct {
 	InFlight, Parked           int
 	InFlightBytes, ParkedBytes int64
 
-	Checkpoints, CheckpointFailures int64
-	CheckpointTime                  time.Duration
+	Checkpoints, CheckpointFailures       int64
+	CheckpointTime, CheckpointFailureTime time.Duration
 	// Published is the position that the root covers.
 	Published log.Position
 
@@ -129,7 +131,7 @@ func (s *Store) Metrics() Metrics {
 	}
 	m.mu.Lock()
 	out.Refusals = maps.Clone(m.refusals)
-	out.Checkpoints, out.CheckpointFailures, out.CheckpointTime = m.published, m.failed, m.publishing
+	out.Checkpoints, out.CheckpointFailures, out.CheckpointTime, out.CheckpointFailureTime = m.published, m.failed, m.publishing, m.failing
 	m.mu.Unlock()
 	s.mu.Lock()
 	out.Published = log.Position(s.covered)

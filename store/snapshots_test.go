@@ -129,7 +129,9 @@ func TestBoundsOfAScan(t *testing.T) {
 func TestSnapshotsAreBounded(t *testing.T) {
 	t.Run("time", func(t *testing.T) {
 		var later atomic.Int64
-		p := newWorld(t).start(func(o *store.Options) { o.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) } })
+		p := newWorld(t).start(func(o *store.Options) {
+			o.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+		})
 		p.must(put("a", "k", "1"))
 		short, long := p.snapshot(""), p.snapshot("?ttl=5m")
 		later.Store(int64(2 * time.Minute))

@@ -133,6 +133,7 @@ type Log struct {
 	written, durable Position
 	checkpoint       Position
 	ask              window // see sync.go
+	began            Position
 	// applied is the newest position that readers of the store may see.
 	applied        Position
 	advanced       chan struct{} // closed when durable or applied moves; nil: nobody waits

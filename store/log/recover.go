@@ -29,6 +29,7 @@ func (l *Log) Recover(from Position, replay func(Position, []byte) error) error 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.written = l.segments[len(l.segments)-1].last
+	l.began = l.written
 	l.durable, l.applied, l.next = l.written, l.written, l.written+1
 	l.replayed.Store(l.replay.Load())
 	l.running = true

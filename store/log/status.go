@@ -8,6 +8,8 @@ type Status struct {
 	// Durable is the newest position that is safe, Written the newest that the
 	// operating system has, Next the one that the next transaction gets.
 	Durable, Written, Next Position
+	// Began is the newest position that there was when it was opened.
+	Began Position
 	// Oldest is the position with which the kept part of the log begins, Active the
 	// one with which the segment begins that is written to. Zero: there is none.
 	Oldest, Active Position
@@ -38,7 +40,7 @@ func (l *Log) Status() Status {
 	st := Status{
 		Durable: l.durable, Written: l.written, Next: l.next, Checkpoint: l.checkpoint,
 		Segments: len(l.segments), Spares: len(l.spares), Flushes: l.flushes, Syncs: l.syncs,
-		Batches: l.batches, Replayed: l.replayed.Load(), Replay: l.replay.Load(),
+		Began: l.began, Batches: l.batches, Replayed: l.replayed.Load(), Replay: l.replay.Load(),
 	}
 	if n := len(l.segments); n > 0 {
 		st.Oldest, st.Active = l.segments[0].first, l.segments[n-1].first
