@@ -97,7 +97,7 @@ func (s *Store) truncate(ctx context.Context, r *root, l *log.Log) error {
 		if r.readBack[name] == pin.Ref {
 			continue
 		}
-		if _, err := readVersion(ctx, r.manifest.Bucket(), r.manifest.Identity().UID, s.names.id(name), pin); err != nil {
+		if err := checkVersion(ctx, r.manifest.Bucket(), r.manifest.Identity().UID, s.names.id(name), pin); err != nil {
 			return fmt.Errorf("read table %s back before the log is truncated: %w", name, err)
 		}
 		r.readBack[name] = pin.Ref
