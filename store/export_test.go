@@ -4,6 +4,8 @@
 package store
 
 import (
+	"encoding/json"
+
 	"github.com/salvor-io/salvor/objstore/envelope"
 	"github.com/salvor-io/salvor/store/log"
 )
@@ -51,4 +53,18 @@ func (s *Store) WithoutLog(t Transaction) error {
 	s.tables.expect(p, rec.Writes)
 	s.tables.apply(p, rec.Writes)
 	return nil
+}
+
+// EncodeRecord returns what the log has of a transaction, and what json.Marshal makes of it.
+func EncodeRecord(t Transaction) (got, want []byte, err error) {
+	digest, err := t.digest()
+	if err != nil {
+		return nil, nil, err
+	}
+	r := newRecord(&t, digest)
+	if want, err = json.Marshal(r); err != nil {
+		return nil, nil, err
+	}
+	got, err = r.encode()
+	return got, want, err
 }

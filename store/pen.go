@@ -70,11 +70,7 @@ func encodePart(p part) ([]byte, error) {
 		if i > 0 {
 			raw = append(raw, ',')
 		}
-		key, err := json.Marshal(r.Key)
-		if err != nil {
-			return nil, err
-		}
-		raw = append(append(append(raw, `{"key":`...), key...), `,"row":`...)
+		raw = append(appendString(append(raw, `{"key":`...), r.Key), `,"row":`...)
 		raw = append(append(raw, r.Row...), '}')
 		if i%64 == 63 {
 			runtime.Gosched()

@@ -30,3 +30,25 @@ func TestAPartIsWhatTheEnvelopeSays(t *testing.T) {
 		}
 	})
 }
+
+// A record too.
+func TestARecordIsWhatJSONSays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tx := store.Transaction{ID: rapid.String().Draw(t, "id")}
+		for range rapid.IntRange(1, 20).Draw(t, "statements") {
+			s := store.Statement{Op: store.OpDelete, Table: rapid.String().Draw(t, "table"), Key: rapid.String().Draw(t, "key")}
+			if rapid.Bool().Draw(t, "put") {
+				row, err := json.Marshal(map[string]string{"v": rapid.String().Draw(t, "value")})
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Op, s.Row = store.OpPut, row
+			}
+			tx.Statements = append(tx.Statements, s)
+		}
+		got, want, err := store.EncodeRecord(tx)
+		if err != nil || string(got) != string(want) {
+			t.Fatalf("%v\ngot  %s\nwant %s", err, got, want)
+		}
+	})
+}

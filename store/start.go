@@ -51,7 +51,7 @@ func (s *Store) Run(ctx context.Context) (err error) {
 		return err
 	}
 	l, err := log.Open(filepath.Join(s.opt.Dir, "log"), log.Options{
-		NewID: s.opt.NewLogID, SegmentSize: s.opt.SegmentSize, BlockSize: s.opt.BlockSize, Spares: s.opt.Spares, After: s.opt.After, FS: s.opt.FS,
+		NewID: s.opt.NewLogID, Mode: s.opt.Sync, SegmentSize: s.opt.SegmentSize, BlockSize: s.opt.BlockSize, Spares: s.opt.Spares, After: s.opt.After, FS: s.opt.FS,
 	})
 	if err != nil {
 		return err

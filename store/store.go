@@ -49,6 +49,9 @@ type Options struct {
 	Checkpoint time.Duration
 	// SegmentSize of the log, in bytes. Default 16 MiB.
 	SegmentSize int64
+	// Sync says when the log tells that a transaction is in it: see log.SyncMode. The
+	// default is log.SyncCommit. With any other a power cut may cost what was acknowledged.
+	Sync log.SyncMode
 	// BlockSize and Spares of the log: see log.Options.
 	BlockSize, Spares int
 	// PartSize is how large an object of a table version gets. Default 6 MiB.
