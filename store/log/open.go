@@ -229,26 +229,9 @@ func (l *Log) list() error {
 			if err := l.foundSpare(path); err != nil {
 				return fmt.Errorf("open log: %w", err)
 			}
-		case isSegment(name):
-			h, size, err := l.readHeader(path)
-			if err != nil {
-				return err
-			}
-			if name != segmentName(h.first) {
-				return &CorruptError{Damage: ForeignSegment, Path: path, Why: fmt.Sprintf("it says that it begins with position %d", h.first)}
-			}
-			l.segments = append(l.segments, segment{header: h, path: path, bytes: size})
 		}
 	}
-	for i := range l.segments {
-		s := &l.segments[i]
-		if s.id != l.segments[0].id {
-			return &CorruptError{Damage: ForeignSegment, Path: s.path, Why: "it belongs to another log than the segment before it"}
-		}
-		l.id, l.incarnation = s.id, max(l.incarnation, s.incarnation)
-		l.replay.Add(s.bytes)
-	}
-	return nil
+	return l.listSegments(names)
 }
 
 func (l *Log) readHeader(path string) (header, int64, error) {
