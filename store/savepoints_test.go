@@ -148,6 +148,7 @@ func (p *process) refusesScript(words string) bool {
 // What is between a savepoint and its end is done all or not at all, and what follows is
 // done.
 func TestABlockIsDoneWholeOrNotAtAll(t *testing.T) {
+	contract.Row(t, 41)
 	for _, c := range []struct{ script, want, skipped string }{
 		{"a1 [s b1 y7!s c1 ]s d1", "a d", "4"},
 		{"a1 [s b1 z7!s c1 ]s d1", "a b c d z", ""},
