@@ -181,3 +181,36 @@ func TestAwait(t *testing.T) {
 	}
 	mustClose(t, l)
 }
+
+// The same in the middle of a read: what was read is right, and then it is told.
+func TestACursorThatIsOvertakenInMidRead(t *testing.T) {
+	contract.Row(t, 62)
+	fs := logtest.New()
+	l := openMode(t, fs, log.SyncCommit, func(o *log.Options) { o.SegmentSize, o.Spares = 256<<10, 4 })
+	defer mustClose(t, l)
+	fill := func(n int) {
+		for range n {
+			mustAppend(t, l, fmt.Sprintf("%08d", l.Next())+strings.Repeat("x", 8<<10))
+		}
+	}
+	fill(120)
+	c := l.From(1)
+	defer c.Close()
+	n := 0
+	err := c.Read(1<<30, func(p log.Position, body []byte) error {
+		if n++; p != log.Position(n) || string(body[:8]) != fmt.Sprintf("%08d", n) {
+			t.Fatalf("position %d, event %d: %.8s", p, n, body)
+		}
+		if n == 1 {
+			if err := l.Truncate(l.Durable()); err != nil {
+				t.Fatal(err)
+			}
+			fill(120)
+		}
+		return nil
+	})
+	var truncated *log.TruncatedError
+	if !errors.As(err, &truncated) || truncated.From != log.Position(n+1) || truncated.Earliest != l.First() || n > 20 {
+		t.Fatalf("after %d: %v; the log begins with %d", n, err, l.First())
+	}
+}
