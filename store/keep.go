@@ -74,9 +74,9 @@ func (s *Store) pass(ctx context.Context, began log.Position, publish bool) (che
 	}
 	c := checkpoint{err: err}
 	if err == nil && publish {
-		began := s.opt.Now()
+		since := s.opt.Now()
 		if c = s.publish(ctx, r); c.err != nil || c.result.Operation != "" {
-			s.meters.checkpoint(s.opt.Now().Sub(began), c.err)
+			s.meters.checkpoint(s.opt.Now().Sub(since), c.err)
 		}
 		if c.err == nil {
 			if err := errors.Join(s.truncate(ctx, r, s.log.Load()), s.trim(ctx, r)); err != nil {
