@@ -10,10 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/salvor-io/salvor/store"
 	"github.com/salvor-io/salvor/store/log"
@@ -265,5 +267,37 @@ func TestWhatIsNoFeed(t *testing.T) {
 	f.Close()
 	if got := p.changes("from=1"); len(got.changes) != 1 {
 		t.Errorf("after the other one: %+v", got)
+	}
+}
+
+// A feed waits for what comes, longer than a request may take to be read, and ends with
+// the place to go on from when nothing has come for as long as it was told to wait.
+func TestAFeedWaitsForWhatComes(t *testing.T) {
+	contract.Row(t, 62)
+	p := newWorld(t).start()
+	p.must(put("t", "k", "1"))
+	srv := httptest.NewUnstartedServer(p.Handler())
+	srv.Config.ReadTimeout = 50 * time.Millisecond
+	srv.Start()
+	defer srv.Close()
+	res, err := srv.Client().Get(srv.URL + "/v1/changes?from=1&wait=300ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	for i := 1; i <= 3; i++ {
+		var c store.Change
+		if !lines.Scan() || json.Unmarshal(lines.Bytes(), &c) != nil || c.Position != log.Position(i) {
+			t.Fatalf("line %d: %q, %v", i, lines.Text(), lines.Err())
+		}
+		if i < 3 {
+			<-time.After(100 * time.Millisecond) // longer than ReadTimeout
+			p.must(put("t", "k", fmt.Sprint(i+1)))
+		}
+	}
+	var end store.FeedEnd
+	if !lines.Scan() || json.Unmarshal(lines.Bytes(), &end) != nil || end.Next != 4 || end.Error != nil || lines.Scan() {
+		t.Fatalf("the end: %q, %v", lines.Text(), lines.Err())
 	}
 }

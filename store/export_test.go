@@ -4,6 +4,7 @@
 package store
 
 import (
+	"context"
 	"encoding/json"
 
 	"github.com/salvor-io/salvor/objstore/envelope"
@@ -34,7 +35,7 @@ func (s *Store) WithoutLog(t Transaction) error {
 	if _, err := t.planned(); err != nil {
 		return err
 	}
-	leave, err := s.gate.enter(nil, t.writes(), n, nil)
+	leave, err := s.gate.enter(context.Background(), t.writes(), n, nil)
 	if err != nil {
 		return err
 	}

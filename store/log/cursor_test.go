@@ -7,8 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/salvor-io/salvor/store/log"
@@ -212,5 +214,54 @@ func TestACursorThatIsOvertakenInMidRead(t *testing.T) {
 	var truncated *log.TruncatedError
 	if !errors.As(err, &truncated) || truncated.From != log.Position(n+1) || truncated.Earliest != l.First() || n > 20 {
 		t.Fatalf("after %d: %v; the log begins with %d", n, err, l.First())
+	}
+}
+
+// On a real disk the flusher writes past the page cache, through which a cursor reads:
+// while many append and segments are truncated and used again, it reads what was
+// appended, in order.
+func TestACursorOnARealDisk(t *testing.T) {
+	l, err := log.Open(filepath.Join(t.TempDir(), "log"), log.Options{NewID: func() [16]byte { return [16]byte{1} }, SegmentSize: 256 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Recover(1, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer mustClose(t, l)
+	const writers, each = 4, 400
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for range each {
+				if err := appendOne(l, strings.Repeat("x", 700)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	c := l.From(1)
+	defer c.Close()
+	for next := log.Position(1); next <= writers*each; {
+		if err := l.Await(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Read(32<<10, func(p log.Position, body []byte) error {
+			if p != next || len(body) != 700 || strings.Trim(string(body), "x") != "" {
+				t.Errorf("position %d, want %d; %d bytes", p, next, len(body))
+			}
+			next++
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Truncate(next - 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wg.Wait()
+	if l.First() == 1 {
+		t.Error("nothing was truncated")
 	}
 }
