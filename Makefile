@@ -144,6 +144,11 @@ bench-cluster: $(BIN)/cluster tools ## The part of bench that needs one: kills u
 	$(WITH_TOOLS)
 	KUBECONFIG=$$($(BIN)/cluster kubeconfig) $(GO) run ./hack/bench $(BENCH_FLAGS)
 
+.PHONY: bench-store
+bench-store: ## Commits beside a checkpoint of 1 GiB, and a batch of 100 with and without the log (10 minutes). DIR=, BENCH_FLAGS=.
+	@$(GO) run ./hack/bench -parts checkpoint -dir "$(or $(DIR),$(CACHE))" $(BENCH_FLAGS)
+	$(GO) test -run '^$$' -bench BatchOf100 -benchtime 3x ./store
+
 .PHONY: bench-log
 bench-log: ## The log beside its peers, in one run and one directory (15 minutes). DIR=, BENCH_FLAGS=.
 	@$(GO) -C hack/logbench run . -dir "$(or $(DIR),$(CACHE))" $(BENCH_FLAGS)

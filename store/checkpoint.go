@@ -112,7 +112,7 @@ func (s *Store) readPinsBack(ctx context.Context, r *root) (manifest.Position, e
 		if r.readBack[name] == pin.Ref {
 			continue
 		}
-		if _, err := readVersion(ctx, r.manifest.Bucket(), r.manifest.Identity().UID, s.names.id(name), pin); err != nil {
+		if err := checkVersion(ctx, r.manifest.Bucket(), r.manifest.Identity().UID, s.names.id(name), pin); err != nil {
 			return 0, fmt.Errorf("read table %s back before the log is truncated: %w", name, err)
 		}
 		r.readBack[name] = pin.Ref

@@ -12,7 +12,9 @@
 //	     {"op":"put","table":"accounts","key":"alice","row":{"cents":40}},
 //	     {"op":"put","table":"accounts","key":"bob","row":{"cents":60}}]}
 //
-//	evaluate, in the order of the log        reads see what was written before, acknowledged or not
+//	take room for its bytes                  too many are in flight: Overloaded, before one is read
+//	evaluate, in the order of the log        reads see what was written before, acknowledged or not;
+//	                                         a precondition that fails: refused, the log has no byte of it
 //	log.Append -> position 812               crash: all of it is there after the restart, or nothing
 //	fsync, shared with whoever came meanwhile
 //	apply to the tables in memory            other clients see it, whole
@@ -25,6 +27,22 @@
 // An answer that was lost is asked for again under the same id: the transaction is
 // done once. Ids are remembered for as long as their record is in the log, and no
 // more than Options.Remember of them.
+//
+// A transaction is evaluated in memory, under one lock, by whoever comes next, and handed
+// to the log without waiting for the disk: so many share a sync. Package store/log/recorder
+// does not fit here, since it belongs to one unit of work until the disk has answered, and
+// knows no savepoints; evaluate.go undoes what was rolled back, and the log gets what stands.
+// Whoever is refused because of a write that is not durable yet is told when it is: nobody
+// ever sees what the log did not take, not even as an obstacle.
+//
+// # Who reads
+//
+//	a get, a page       what is durable and applied, at one position
+//	a snapshot          all tables at one position, over as many pages as it takes; bounded in
+//	                    time, number and memory: then SnapshotGone, start again
+//	a feed of changes   the log from a position on, as far as it is durable and applied; bounded
+//	                    memory, nobody waits for it; overtaken by a truncation: Truncated, with
+//	                    the earliest position that there is; take a snapshot and go on behind it
 //
 // # The life of one checkpoint
 //
@@ -40,7 +58,9 @@
 //
 // All tables that changed go out in one operation or none do: otherwise a reader of
 // the root could see half of a transaction. A pending operation of one table
-// therefore holds the whole checkpoint back; transactions never wait for it.
+// therefore holds the whole checkpoint back; transactions never wait for it: rows are put
+// together as bytes that are there already, a part is in memory at a time, and who writes
+// it rests as long as it has worked (pen.go).
 //
 // # The mirror
 //

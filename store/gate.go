@@ -17,7 +17,8 @@ import (
 //	  └──▶ parked ──thawed─────┘
 //	          └──bound, or the caller's end──▶ refused
 type gate struct {
-	slots int
+	slots  int
+	intake *intake
 
 	mu sync.Mutex
 	// inside are all that entered, writing those of them that may write; parked wait
@@ -31,8 +32,9 @@ type gate struct {
 }
 
 // enter takes a place; leave gives it back. One that writes is parked while the
-// store is held, up to the bound that patience begins. Who was parked has a place.
-func (g *gate) enter(ctx context.Context, writes bool, patience func() <-chan time.Time) (leave func(), err error) {
+// store is held, up to the bound that patience begins. Who was parked has a place. n is
+// how many bytes of the intake it has.
+func (g *gate) enter(ctx context.Context, writes bool, n int64, patience func() <-chan time.Time) (leave func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.why == nil && (g.inside >= g.slots || writes && g.hold != nil && g.parked >= g.slots) {
@@ -42,7 +44,12 @@ func (g *gate) enter(ctx context.Context, writes bool, patience func() <-chan ti
 		if bound == nil {
 			bound = patience()
 		}
-		if err := g.park(ctx, bound); err != nil {
+		if err := g.intake.park(n); err != nil {
+			return nil, err
+		}
+		err := g.park(ctx, bound)
+		g.intake.unpark(n)
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -75,7 +75,11 @@ func (s *Store) pass(ctx context.Context, began log.Position, publish bool) (che
 	s.harden()
 	c := checkpoint{err: err}
 	if err == nil && publish {
-		if c = s.publish(ctx, r); c.err == nil {
+		since := s.opt.Now()
+		if c = s.publish(ctx, r); c.err != nil || c.result.Operation != "" {
+			s.meters.checkpoint(s.opt.Now().Sub(since), c.err)
+		}
+		if c.err == nil {
 			if err := errors.Join(s.truncate(ctx, r, s.log.Load()), s.trim(ctx, r)); err != nil {
 				s.opt.Report(err.Error()) // what was published stands; next time
 			}

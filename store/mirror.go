@@ -93,9 +93,7 @@ func (s *Store) beginMirror(ctx context.Context, r *root, covered manifest.Posit
 // lateLog is the log, which is opened for reading when the start is over.
 type lateLog struct{ s *Store }
 
-func (l lateLog) Read(c *log.Cursor, each func(log.Position, []byte) error, enough func() bool) error {
-	return l.s.log.Load().Read(c, each, enough)
-}
+func (l lateLog) From(p log.Position) *log.Cursor { return l.s.log.Load().From(p) }
 
 func (l lateLog) Status() log.Status { return l.s.log.Load().Status() }
 

@@ -26,6 +26,16 @@ const (
 	ReasonPoisoned   Reason = "Poisoned"   // the local log has failed
 	ReasonNoAnswer   Reason = "NoAnswer"   // the caller stopped waiting
 	ReasonCheckpoint Reason = "Checkpoint" // the checkpoint did not go out
+	// ReasonPrecondition: a statement's condition did not hold. Refusal.Failed says which.
+	ReasonPrecondition Reason = "PreconditionFailed"
+	// ReasonTruncated: the log has that position no more. Refusal.Earliest is what it has.
+	ReasonTruncated Reason = "Truncated"
+	// ReasonPositionAhead: the log never had that position.
+	ReasonPositionAhead Reason = "PositionAhead"
+	// ReasonSnapshotGone: start again, with a new one.
+	ReasonSnapshotGone Reason = "SnapshotGone"
+	ReasonUnreadable   Reason = "LogUnreadable" // the log cannot be read back
+	ReasonInternal     Reason = "Internal"      // a bug
 )
 
 // Refusal is an error that a client is told.
@@ -38,6 +48,9 @@ type Refusal struct {
 	// RetryAfter is when trying again makes sense; zero when it does not.
 	RetryAfter time.Duration
 	Cause      error
+	// Failed belongs to ReasonPrecondition, Earliest to ReasonTruncated.
+	Failed   *FailedPrecondition
+	Earliest log.Position
 }
 
 // Error implements error.

@@ -56,6 +56,7 @@ func (s *Store) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.opened.Store(l)
 	defer func() {
 		s.turnAway(&Refusal{Reason: ReasonDraining, Message: "the process is ending", RetryAfter: time.Second})
 		// What the log is poisoned by was told to those who waited.

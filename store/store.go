@@ -62,6 +62,14 @@ type Options struct {
 	Remember int
 	// MaxInFlight bounds the transactions that are not answered yet. Default 1,024.
 	MaxInFlight int
+	// MaxInFlightBytes bounds their bytes, and again those of the ones that are parked.
+	// Default 64 MiB.
+	MaxInFlightBytes int64
+	// MaxFeeds bounds the feeds that are open, MaxSnapshots the snapshots, and
+	// MaxSnapshotBytes what these keep in memory that nothing else does. Defaults 64, 16,
+	// 64 MiB.
+	MaxFeeds, MaxSnapshots int
+	MaxSnapshotBytes       int64
 	// Park bounds how long a transaction that writes waits for the end of a write lock
 	// before it is refused. Default 10 s.
 	Park time.Duration
@@ -95,6 +103,10 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.PartSize, 6<<20)
 	setDefault(&o.Remember, 16384)
 	setDefault(&o.MaxInFlight, 1024)
+	setDefault(&o.MaxInFlightBytes, 64<<20)
+	setDefault(&o.MaxFeeds, 64)
+	setDefault(&o.MaxSnapshots, 16)
+	setDefault(&o.MaxSnapshotBytes, 64<<20)
 	setDefault(&o.Park, 10*time.Second)
 	setDefault(&o.Await, 30*time.Second)
 	setDefault(&o.Poll, 200*time.Millisecond)
@@ -142,10 +154,14 @@ type Store struct {
 	order  sync.Mutex
 	seen   *memory // under order
 	log    atomic.Pointer[log.Log]
+	opened atomic.Pointer[log.Log] // the same, while it is replayed too
 	root   atomic.Pointer[root]
 	gate   gate
 	signal control.Signal
 	space  space
+	intake intake
+	meters meters
+	feeds  atomic.Int64 // that are open
 
 	nudge    chan struct{}          // look at the manifest now
 	requests chan chan<- checkpoint // and make a checkpoint now
@@ -184,6 +200,8 @@ func New(opt Options) (*Store, error) {
 		nudge: make(chan struct{}, 1), requests: make(chan chan<- checkpoint),
 		draining: make(chan struct{}), done: make(chan struct{}),
 	}
+	s.intake.max, s.gate.intake = opt.MaxInFlightBytes, &s.intake
+	s.tables.snapshots = snapshots{open: map[string]*openSnapshot{}, most: opt.MaxSnapshots, maxBytes: opt.MaxSnapshotBytes, now: opt.Now}
 	s.gate.drained = func() { // somebody may wait for the rest to be published
 		s.signal.Notify()
 		s.Refresh()

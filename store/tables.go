@@ -20,6 +20,8 @@ import (
 type Row struct {
 	Key string          `json:"key"`
 	Row json.RawMessage `json:"row"`
+
+	at log.Position // of its last write, or one behind it: see Read.Modified
 }
 
 func rowLess(a, b Row) bool { return a.Key < b.Key }
@@ -36,6 +38,11 @@ type tables struct {
 	floor log.Position
 	// pending is the newest write of a cell that is not applied yet.
 	pending map[cell]pendingWrite
+
+	// replaced is how many bytes of rows were replaced or deleted since the start, written
+	// how often a row was written: what an open snapshot keeps in memory.
+	replaced, written int64
+	snapshots         snapshots
 }
 
 // table is one table. Its tree is cloned, never copied, for whoever reads long.
@@ -58,23 +65,25 @@ func newTables() *tables {
 	return &tables{visible: map[string]*table{}, pending: map[cell]pendingWrite{}}
 }
 
-// newest returns what a transaction that comes next in the log reads.
-func (t *tables) newest(table, key string) (json.RawMessage, bool) {
+// newest returns what a transaction that comes next in the log reads, and whether
+// that is in the log's buffer only.
+func (t *tables) newest(c cell) (f found, isPending bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if w, ok := t.pending[cell{table, key}]; ok {
-		return w.row, w.row != nil
+	if w, ok := t.pending[c]; ok {
+		return found{w.row, w.position}, true
 	}
-	return t.get(table, key)
+	return t.get(c), false
 }
 
 // get returns what is durable. Under mu.
-func (t *tables) get(table, key string) (json.RawMessage, bool) {
-	if tab := t.visible[table]; tab != nil {
-		r, ok := tab.rows.Get(Row{Key: key})
-		return r.Row, ok
+func (t *tables) get(c cell) found {
+	if tab := t.visible[c.table]; tab != nil {
+		if r, ok := tab.rows.Get(Row{Key: c.key}); ok {
+			return found{r.Row, r.at}
+		}
 	}
-	return nil, false
+	return found{}
 }
 
 // expect puts writes on top of what is durable, before they go into the log.
@@ -97,6 +106,7 @@ func (t *tables) apply(p log.Position, writes []Statement) {
 		}
 	}
 	t.applied = p
+	t.snapshots.tidy(t)
 }
 
 // replay is apply for a record that was read back: a table whose pin covers the
@@ -121,11 +131,17 @@ func (t *tables) write(p log.Position, s Statement) {
 		tab = &table{rows: newTree()}
 		t.visible[s.Table] = tab
 	}
+	var was Row
+	var there bool
 	if s.Op == OpDelete {
-		tab.rows.Delete(Row{Key: s.Key})
+		was, there = tab.rows.Delete(Row{Key: s.Key})
 	} else {
-		tab.rows.ReplaceOrInsert(Row{Key: s.Key, Row: s.Row})
+		was, there = tab.rows.ReplaceOrInsert(Row{Key: s.Key, Row: s.Row, at: p})
 	}
+	if there {
+		t.replaced += int64(rowOverhead + len(was.Key) + len(was.Row))
+	}
+	t.written++
 	tab.last = p
 }
 
@@ -149,6 +165,7 @@ func (t *tables) reached(p log.Position) {
 func (t *tables) load(name string, pin manifest.Pin, rows []Row) {
 	tab := &table{rows: newTree(), last: log.Position(pin.Position), pin: pin}
 	for _, r := range rows {
+		r.at = tab.last
 		tab.rows.ReplaceOrInsert(r)
 	}
 	t.mu.Lock()

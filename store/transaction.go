@@ -20,6 +20,11 @@ const (
 	OpPut    Op = "put"
 	OpDelete Op = "delete"
 	OpGet    Op = "get"
+
+	// These are about the transaction itself: see savepoints.go.
+	OpSavepoint  Op = "savepoint"
+	OpRollbackTo Op = "rollback_to"
+	OpRelease    Op = "release"
 )
 
 // Statement is one step of a transaction.
@@ -29,6 +34,13 @@ type Statement struct {
 	Key   string `json:"key"`
 	// Row is a JSON object; only for put.
 	Row json.RawMessage `json:"row,omitempty"`
+	// If is what has to hold of the row before the statement is done; nil: nothing. When
+	// it does not hold the transaction is refused; or, with Else, rolled back to the
+	// savepoint of that name, and goes on where that is released.
+	If   *Condition `json:"if,omitempty"`
+	Else string     `json:"else,omitempty"`
+	// Name is that of a savepoint; only for savepoint, rollback_to and release.
+	Name string `json:"name,omitempty"`
 }
 
 // Transaction is a list of statements that happen all at once or not at all.
@@ -46,7 +58,8 @@ type Result struct {
 	// Position in this writer's log. For a transaction that only reads, the
 	// position that it saw.
 	Position log.Position `json:"position"`
-	// Results has one entry per statement; only gets say something in theirs.
+	// Results has one entry per statement; gets say something in theirs, and statements
+	// that were not done.
 	Results []Read `json:"results,omitempty"`
 	// Repeated: the transaction was done before, under this id. What its gets read
 	// then is not remembered.
@@ -60,20 +73,48 @@ type Result struct {
 type Read struct {
 	Found bool            `json:"found,omitempty"`
 	Row   json.RawMessage `json:"row,omitempty"`
+	// ETag is that of the row: the same bytes have the same one.
+	ETag string `json:"etag,omitempty"`
+	// Modified is the position of the row's last write, or one behind it: when the row was
+	// loaded from the root, that of the checkpoint that has it.
+	Modified log.Position `json:"modified,omitempty"`
+	// Failed: the precondition did not hold, and the transaction was rolled back to the
+	// savepoint that the statement names. Skipped: for that reason it was passed over.
+	Failed  *FailedPrecondition `json:"failed,omitempty"`
+	Skipped bool                `json:"skipped,omitempty"`
 }
 
 // writes reports whether the transaction changes anything.
 func (t *Transaction) writes() bool {
 	for _, s := range t.Statements {
-		if s.Op != OpGet {
+		if s.Op.writes() {
 			return true
 		}
 	}
 	return false
 }
 
-// digest tells two transactions under one id apart.
+// writes reports whether a statement changes rows.
+func (o Op) writes() bool { return o == OpPut || o == OpDelete }
+
+// savepoint reports whether a statement is about a savepoint.
+func (o Op) savepoint() bool { return o == OpSavepoint || o == OpRollbackTo || o == OpRelease }
+
+// bytes is about what the transaction takes in memory.
+func (t *Transaction) bytes() int64 {
+	n := len(t.ID)
+	for i := range t.Statements {
+		s := &t.Statements[i]
+		n += 64 + len(s.Table) + len(s.Key) + len(s.Row) + len(s.Name)
+	}
+	return int64(n)
+}
+
+// digest tells two transactions under one id apart; without an id it is zero.
 func (t *Transaction) digest() ([sha256.Size]byte, error) {
+	if t.ID == "" {
+		return [sha256.Size]byte{}, nil
+	}
 	raw, err := json.Marshal(t.Statements)
 	return sha256.Sum256(raw), err
 }
@@ -95,6 +136,20 @@ func (t *Transaction) normalise(n names) error {
 }
 
 func (s *Statement) normalise(n names) error {
+	if s.Op.savepoint() {
+		return s.normaliseSavepoint()
+	}
+	if s.Name != "" {
+		return invalid("a %s has no name", clip(string(s.Op)))
+	}
+	if s.Else != "" && s.If == nil {
+		return invalid("else: there is no condition that could fail")
+	}
+	if s.If != nil {
+		if err := s.If.normalise(); err != nil {
+			return err
+		}
+	}
 	if err := n.check(s.Table); err != nil {
 		return err
 	}
@@ -112,7 +167,7 @@ func (s *Statement) normalise(n names) error {
 		s.Row = row
 		return err
 	default:
-		return invalid("op %q: want put, delete or get", s.Op)
+		return invalid("op %q: want put, delete, get, savepoint, rollback_to or release", clip(string(s.Op)))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/google/btree"
@@ -19,41 +20,48 @@ import (
 
 // writeVersion makes a table version durable, parts first, and returns the digest
 // in the main object's header line.
-func writeVersion(ctx context.Context, b objstore.Bucket, p objstore.Patience, partSize int, v version, key string, rows *btree.BTreeG[Row]) (string, error) {
+func (c *pen) writeVersion(ctx context.Context, partSize int, v version, key string, rows *btree.BTreeG[Row]) (string, error) {
 	v.Count = rows.Len()
-	chunks := chunk(rows, partSize)
-	if len(chunks) == 1 {
-		v.Rows = chunks[0]
-	}
-	for i := range chunks {
-		if len(chunks) == 1 {
+	for chunk, last := range chunks(rows, partSize) {
+		if last && len(v.Parts) == 0 {
+			v.Rows = chunk
 			break
 		}
-		n := i + 1
-		digest, err := put(ctx, b, p, PartKey(key, n), partKind, PartFormat, v.Operation, part{
-			Store: v.Store, Table: v.Table, Number: v.Number, Operation: v.Operation, Part: n, Rows: chunks[i],
-		})
+		n := len(v.Parts) + 1
+		digest, err := c.writePart(ctx, PartKey(key, n), part{Store: v.Store, Table: v.Table, Number: v.Number, Operation: v.Operation, Part: n, Rows: chunk})
 		if err != nil {
 			return "", err
 		}
-		v.Parts = append(v.Parts, partRef{Part: n, Count: len(chunks[i]), Digest: digest})
+		v.Parts = append(v.Parts, partRef{Part: n, Count: len(chunk), Digest: digest})
 	}
-	return put(ctx, b, p, key, tableKind, TableFormat, v.Operation, v)
+	raw, err := envelope.Encode(tableKind, TableFormat, v)
+	if err != nil {
+		return "", err
+	}
+	return put(ctx, c.bucket, c.patience, key, v.Operation, raw)
 }
 
-// chunk cuts the rows into runs of about size bytes, at least one run.
-func chunk(rows *btree.BTreeG[Row], size int) [][]Row {
-	chunks, n := [][]Row{nil}, 0
-	rows.Ascend(func(r Row) bool {
-		bytes := encodedKey(r.Key) + len(r.Row) + len(`{"key":"","row":},`)
-		if last := len(chunks) - 1; n > 0 && n+bytes > size {
-			chunks, n = append(chunks, []Row{r}), bytes
-		} else {
-			chunks[last], n = append(chunks[last], r), n+bytes
+// chunks cuts the rows into runs of about size bytes, at least one run, and says which
+// is the last. A run is good until the next.
+func chunks(rows *btree.BTreeG[Row], size int) iter.Seq2[[]Row, bool] {
+	return func(yield func([]Row, bool) bool) {
+		var run []Row
+		n, more := 0, true
+		rows.Ascend(func(r Row) bool {
+			bytes := encodedKey(r.Key) + len(r.Row) + len(`{"key":"","row":},`)
+			if len(run) > 0 && n+bytes > size {
+				if more = yield(run, false); !more {
+					return false
+				}
+				run, n = run[:0], 0
+			}
+			run, n = append(run, r), n+bytes
+			return true
+		})
+		if more {
+			yield(run, true)
 		}
-		return true
-	})
-	return chunks
+	}
 }
 
 // encodedKey bounds the length of a key in JSON: some characters take six bytes.
@@ -66,11 +74,7 @@ func encodedKey(key string) int {
 
 // put creates one object whose name carries the operation: Exists is always the
 // own one.
-func put(ctx context.Context, b objstore.Bucket, p objstore.Patience, key, kind string, format int, op manifest.OperationID, body any) (string, error) {
-	raw, err := envelope.Encode(kind, format, body)
-	if err != nil {
-		return "", err
-	}
+func put(ctx context.Context, b objstore.Bucket, p objstore.Patience, key string, op manifest.OperationID, raw []byte) (string, error) {
 	own, _, err := objstore.Settle(ctx, b, key, raw, string(op), p)
 	if err != nil {
 		return "", err
@@ -123,12 +127,9 @@ func readMain(ctx context.Context, b objstore.Bucket, store string, table manife
 
 // get reads an object whose digest is known from elsewhere.
 func get(ctx context.Context, b objstore.Bucket, key, kind string, format int, digest string, into any) error {
-	o, err := b.Get(ctx, key)
-	if errors.Is(err, objstore.ErrNotFound) || errors.Is(err, objstore.ErrTooLarge) {
-		return damaged(key, err)
-	}
+	o, err := read(ctx, b, key)
 	if err != nil {
-		return fmt.Errorf("read table version: %w", err)
+		return err
 	}
 	if h, _, err := envelope.ParseHeader(o.Body); err == nil && h.Digest != digest {
 		return damaged(key, &envelope.DigestError{Kind: kind, Want: digest, Got: h.Digest})
@@ -137,6 +138,18 @@ func get(ctx context.Context, b objstore.Bucket, key, kind string, format int, d
 		return damaged(key, err)
 	}
 	return nil
+}
+
+// read returns an object of a version.
+func read(ctx context.Context, b objstore.Bucket, key string) (objstore.Object, error) {
+	o, err := b.Get(ctx, key)
+	if errors.Is(err, objstore.ErrNotFound) || errors.Is(err, objstore.ErrTooLarge) {
+		return o, damaged(key, err)
+	}
+	if err != nil {
+		return o, fmt.Errorf("read table version: %w", err)
+	}
+	return o, nil
 }
 
 func damaged(key string, err error) error {
@@ -156,7 +169,8 @@ func (s *Store) change(r *root, snap snapshot, name string) recovery.Change {
 			if err := s.replaces(ctx, r, t.Table, t.Parent); err != nil {
 				return "", err
 			}
-			return writeVersion(ctx, r.manifest.Bucket(), s.patience(), s.opt.PartSize, version{
+			c := &pen{bucket: r.manifest.Bucket(), patience: s.patience(), now: s.opt.Now, sleep: s.opt.Sleep}
+			return c.writeVersion(ctx, s.opt.PartSize, version{
 				Store: r.manifest.Identity().UID, Table: t.Table, Number: t.Number, Operation: t.Operation,
 				Epoch: t.Epoch, Parent: t.Parent, Position: manifest.Position(snap.position),
 			}, t.Object, snap.tables[name])

@@ -195,7 +195,10 @@ func serve(ctx context.Context, stdout, stderr io.Writer, f *serveFlags) error {
 	mux := http.NewServeMux()
 	mux.Handle("/control/v1/", streams)
 	mountFailpoints(mux)
-	servers := []*http.Server{newHTTPServer(s.Handler()), newHTTPServer(mux)}
+	front := http.NewServeMux()
+	front.Handle("GET /metrics", metricsHandler(s.Metrics))
+	front.Handle("/", s.Handler())
+	servers := []*http.Server{newHTTPServer(front), newHTTPServer(mux)}
 	failed := make(chan error, 3)
 	for i, l := range []net.Listener{api, ctl} {
 		go func() { failed <- servers[i].Serve(l) }()

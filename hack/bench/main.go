@@ -6,7 +6,9 @@
 // (goal 10), requests and API writes of one recovery (goal 2), a writer that sleeps through
 // its recovery (goal 12), what it costs that the operator is killed in the middle of one
 // (goal 13), for how long a store is closed for a roll-back (goal 14), what its neighbours
-// feel of a freeze (goal 15), a drain (goal 16), and the operator's memory. Every figure is printed with what it is measured against in the same run.
+// feel of a freeze (goal 15), a drain (goal 16), and the operator's memory; and, without a
+// cluster, on a directory of this machine: commits beside a large checkpoint (goal 34).
+// Every figure is printed with what it is measured against in the same run.
 package main
 
 import (
@@ -19,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/salvor-io/salvor/test/e2e/cluster"
 	"github.com/salvor-io/salvor/test/e2e/harness"
@@ -37,11 +40,14 @@ func main() {
 	stores := flag.Int("stores", 100, "stores, one of which is frozen (goal 15)")
 	rounds := flag.Int("rounds", 5, "times that each of twenty pods is evicted (goal 16)")
 	streams := flag.Int("streams", 24, "pods of the largest store (memory)")
-	parts := flag.String("parts", "memory,requests,heal,stopped,operator,undo,neighbours,drain", "what is measured, in this order")
+	mib := flag.Int("mib", 1024, "MiB of rows in a checkpoint (goal 34)")
+	checkpoints := flag.Int("checkpoints", 5, "checkpoints of that size (goal 34)")
+	dir := flag.String("dir", "", "directory on the disk that is measured (goal 34; default: the one for temporary files)")
+	parts := flag.String("parts", "memory,requests,heal,stopped,operator,undo,neighbours,drain,checkpoint", "what is measured, in this order")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	b := &bench{}
+	b, here := &bench{}, local{dir: *dir, say: say}
 	measures := map[string]func(context.Context) error{
 		"memory":     func(ctx context.Context) error { return b.memory(ctx, *streams) },
 		"requests":   b.requests,
@@ -51,6 +57,7 @@ func main() {
 		"undo":       func(ctx context.Context) error { return b.undo(ctx, *undos) },
 		"neighbours": func(ctx context.Context) error { return b.neighbours(ctx, *stores) },
 		"drain":      func(ctx context.Context) error { return b.drain(ctx, *rounds) },
+		"checkpoint": func(ctx context.Context) error { return here.checkpoint(ctx, *mib, *checkpoints) },
 	}
 	if err := b.run(ctx, strings.Split(*parts, ","), measures); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: FAILED:", err)
@@ -63,6 +70,9 @@ func (b *bench) run(ctx context.Context, parts []string, measures map[string]fun
 		if measures[part] == nil {
 			return fmt.Errorf("-parts: %q is none of %s", part, strings.Join(slices.Sorted(maps.Keys(measures)), ", "))
 		}
+	}
+	if !slices.ContainsFunc(parts, func(part string) bool { return !slices.Contains(withoutCluster, part) }) {
+		return measure(ctx, parts, measures)
 	}
 	machine, err := cluster.FromEnvironment()
 	if err != nil {
@@ -80,6 +90,17 @@ func (b *bench) run(ctx context.Context, parts []string, measures map[string]fun
 	if err := b.InstallOperator(ctx); err != nil {
 		return err
 	}
+	return measure(ctx, parts, measures)
+}
+
+func say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s "+format+"\n", append([]any{time.Now().Format(time.TimeOnly)}, args...)...)
+}
+
+// withoutCluster are the parts that need none.
+var withoutCluster = []string{"checkpoint"}
+
+func measure(ctx context.Context, parts []string, measures map[string]func(context.Context) error) error {
 	for _, part := range parts {
 		if err := measures[part](ctx); err != nil {
 			return err

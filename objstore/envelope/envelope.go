@@ -86,8 +86,12 @@ func Encode(kind string, format int, body any) ([]byte, error) {
 		return nil, fmt.Errorf("encode %s: %w", kind, err)
 	}
 	b = append(b, '\n')
-	head := fmt.Sprintf("%s %s %d %s\n", magic, kind, format, Digest(b))
-	return append([]byte(head), b...), nil
+	return append([]byte(Line(kind, format, Digest(b))), b...), nil
+}
+
+// Line is the first line of an object whose body has this digest.
+func Line(kind string, format int, digest string) string {
+	return fmt.Sprintf("%s %s %d %s\n", magic, kind, format, digest)
 }
 
 // Digest returns "sha256:" and the hex digest of b.

@@ -21,10 +21,21 @@ type system struct {
 	linkNamed   func(tmp, name string) error
 }
 
+// pieceSize is how much of a large body is on its way to the disk at a time.
+const pieceSize = 256 << 10
+
 var realSystem = system{
 	write: func(f *os.File, body []byte) error {
-		_, err := f.Write(body)
-		return err
+		for off := 0; off < len(body); off += pieceSize {
+			piece := body[off:min(len(body), off+pieceSize)]
+			if _, err := f.Write(piece); err != nil {
+				return err
+			}
+			if len(body) > pieceSize {
+				settlePiece(f, int64(off), int64(len(piece)))
+			}
+		}
+		return nil
 	},
 	syncFile: (*os.File).Sync,
 	syncDir: func(dir string) error {

@@ -125,10 +125,15 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	}
 	wg.Wait()
 	s := r.summary()
-	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+	if err := context.Cause(ctx); err != nil && !over(err) {
 		return s, err
 	}
 	return s, nil
+}
+
+// over reports whether a load has ended because it was told to.
+func over(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 type run struct {

@@ -4,153 +4,247 @@
 package log
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"slices"
 )
 
-// Cursor is a place in a log that runs: Read goes on from there.
-type Cursor struct {
-	// Next is the position that is read next.
-	Next Position
-
-	// Where that stands, as far as it is known: behind a transaction of this segment.
-	first       Position
-	incarnation uint64
-	at          int64
-	ended       bool
-	checkpoint  Position
+// TruncatedError says that the log does not have a position any more: a checkpoint
+// covers it. Whoever followed the log takes the state from elsewhere and goes on from
+// Earliest.
+type TruncatedError struct {
+	// From is the position that was asked for, Earliest the first one behind it that the
+	// log has, or will have.
+	From, Earliest Position
 }
-
-// CursorAt returns the place of position p.
-func CursorAt(p Position) Cursor { return Cursor{Next: max(p, 1)} }
-
-// CutError says that what was to be read is not in the log any more: a checkpoint covers
-// it. The log begins with First.
-type CutError struct{ Next, First Position }
 
 // Error implements error.
-func (e *CutError) Error() string {
-	return fmt.Sprintf("position %d was cut off: the log begins with %d", e.Next, e.First)
+func (e *TruncatedError) Error() string {
+	return fmt.Sprintf("the log was truncated: it does not have position %d any more, the earliest that can be read from is %d", e.From, e.Earliest)
 }
 
-// Read hands to each, event by event, every transaction from the cursor on that is
-// durable when Read is called, and moves the cursor behind it. It ends before that when
-// enough, asked after every transaction, says so. An event is good until each returns.
-// Positions that the log has skipped are passed.
+// Cursor reads what is durable, in order, for somebody who is as slow as he likes:
+// whoever appends waits for no cursor, and what a truncation takes is not kept for one.
+// Its memory is a buffer of 64 KiB and the largest transaction that it met. It is not
+// safe for concurrent use.
 //
-// It reads files: nobody who appends waits for it, and it holds nothing back. What is
-// truncated meanwhile is a *CutError. After a failure of the log it still reads what is
-// durable; after Close it must not be called.
-func (l *Log) Read(c *Cursor, each func(Position, []byte) error, enough func() bool) error {
-	for {
-		s, durable, err := l.holding(c.Next)
-		if err != nil || c.Next > durable {
-			return err
-		}
-		done, err := l.readSegment(s, c, min(durable, s.last), each, enough)
-		if err != nil || done {
-			return err
-		}
-	}
+//	from ── Read ──▶ transactions ── Read ──▶ ... the end of what is durable ── Await ──▶ Read
+//	         └── *TruncatedError: it was overtaken, or it began too late
+type Cursor struct {
+	log  *Log
+	next Position
+
+	// Of the segment that is read; nil: none is open.
+	sc   *scanner
+	file io.ReadCloser
+	of   extent
 }
 
-// holding returns the segment of the first position from p on that the log has.
-func (l *Log) holding(p Position) (s segment, durable Position, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i, s := range l.segments {
-		if s.last < p {
-			continue
-		}
-		if i == 0 && s.first > p {
-			return s, 0, &CutError{Next: p, First: s.first}
-		}
-		return s, l.durable, nil
-	}
-	return s, 0, nil
+// From returns a cursor whose first transaction is that at position p; 0 is 1.
+func (l *Log) From(p Position) *Cursor { return &Cursor{log: l, next: max(p, 1)} }
+
+// Next is the position that is read next.
+func (c *Cursor) Next() Position { return c.next }
+
+// Check says whether the log has what is read next, or will have it; otherwise it is a
+// *TruncatedError.
+func (c *Cursor) Check() error {
+	_, err := c.log.extent(c.next)
+	return err
 }
 
-// readSegment reads what s holds from the cursor to upTo. done: it is enough.
-func (l *Log) readSegment(s segment, c *Cursor, upTo Position, each func(Position, []byte) error, enough func() bool) (done bool, err error) {
-	f, size, err := l.fs.Open(s.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, l.cut(s, c.Next, err)
+// Close gives the file up.
+func (c *Cursor) Close() error {
+	if c.file == nil {
+		return nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("read log: %w", err)
-	}
-	defer f.Close()
-	sc, err := c.scanner(f, size, s)
-	if err != nil {
-		return false, l.cut(s, c.Next, fmt.Errorf("read log: %w", err))
-	}
-	for sc.last < upTo {
-		at := sc.at
-		fr, what, err := sc.next()
+	f := c.file
+	c.file, c.sc = nil, nil
+	return f.Close()
+}
+
+// Read hands out whole transactions, event by event, until most bytes were handed out
+// or nothing more is durable; it waits for nothing. An event is good until each returns.
+// Errors: *TruncatedError, *CorruptError, that of each, or the file system's.
+func (c *Cursor) Read(most int, each func(Position, []byte) error) error {
+	for handed := 0; handed < most; {
+		e, err := c.log.extent(c.next)
+		if err != nil || e.path == "" {
+			return err
+		}
+		n, err := c.read(e, most-handed, each)
 		if err != nil {
-			return false, l.cut(s, c.Next, fmt.Errorf("read log: read %s: %w", s.path, err))
+			return err
 		}
-		damage, why := DamagedFrame, fmt.Sprintf("the checksum of position %d is wrong, and it is durable", sc.last+1)
-		if what == foundFrame {
-			damage, why = sc.admit(fr)
-		}
-		if damage != "" {
-			return false, l.cut(s, c.Next, &CorruptError{Damage: damage, Path: s.path, Offset: at, Why: why})
-		}
-		before, handed := sc.last, each
-		if fr.position < c.Next {
-			handed = nil
-		}
-		if err := sc.take(fr, handed); err != nil {
-			return false, err
-		}
-		if sc.last == before || sc.last < c.Next {
-			continue
-		}
-		c.Next, c.first, c.incarnation = sc.last+1, s.first, s.incarnation
-		c.at, c.ended, c.checkpoint = sc.at, sc.ended, sc.checkpoint
-		if enough() {
-			return true, nil
-		}
+		handed += n
 	}
-	c.Next = max(c.Next, upTo+1)
-	return false, nil
+	return nil
 }
 
-// scanner begins where the cursor stands, or at the beginning of the segment.
-func (c *Cursor) scanner(f io.Reader, size int64, s segment) (*scanner, error) {
-	sc := &scanner{reader: newReader(f, size), path: s.path, last: s.first - 1, checkpoint: s.checkpoint}
-	h, err := sc.begin()
-	if err != nil {
-		return nil, errOf(s.path, err)
+// read hands out what a segment has.
+func (c *Cursor) read(e extent, most int, each func(Position, []byte) error) (handed int, err error) {
+	if err := c.open(e); err != nil {
+		return 0, c.blame(e, err)
 	}
-	if h.first != s.first || h.incarnation != s.incarnation {
-		return nil, &CorruptError{Damage: ForeignSegment, Path: s.path, Why: "another segment has taken its place"}
-	}
-	if c.at == 0 || c.first != s.first || c.incarnation != s.incarnation {
-		return sc, nil
-	}
-	if in, ok := f.(io.Seeker); ok {
-		if _, err := in.Seek(c.at, io.SeekStart); err != nil {
-			return nil, err
+	from := c.next
+	out := func(p Position, body []byte) error {
+		if p < from {
+			return nil
 		}
-		sc.r, sc.w, sc.at = 0, 0, c.at
-	} else if err := sc.skip(c.at - sc.at); err != nil {
-		return nil, err
+		handed += len(body)
+		return each(p, body)
 	}
-	sc.last, sc.ended, sc.checkpoint = c.Next-1, c.ended, c.checkpoint
-	return sc, nil
+	for c.sc.begun || handed < most && c.next <= e.durable {
+		at := c.sc.at
+		f, what, err := c.sc.next()
+		if err == nil && what != foundFrame {
+			err = &CorruptError{Damage: DamagedFrame, Path: e.path, Offset: at, Why: fmt.Sprintf("no frame of position %d stands there", c.next)}
+		}
+		if err == nil {
+			if damage, why := c.sc.admit(f); damage != "" {
+				err = &CorruptError{Damage: damage, Path: e.path, Offset: at, Why: why}
+			}
+		}
+		if err != nil {
+			return handed, c.blame(e, err)
+		}
+		if err := c.sc.take(f, out); err != nil {
+			return handed, errors.Join(err, c.Close())
+		}
+		c.next = max(c.next, c.sc.last+1)
+		if c.next > e.last {
+			break // the next segment has it
+		}
+	}
+	return handed, nil
 }
 
-// cut says why a segment could not be read: it is not a part of the log any more, or err.
-func (l *Log) cut(s segment, next Position, err error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if slices.ContainsFunc(l.segments, func(o segment) bool { return o.first == s.first && o.incarnation == s.incarnation }) || len(l.segments) == 0 {
+// open makes sure that the extent's segment is the one that is read.
+func (c *Cursor) open(e extent) error {
+	if c.file != nil && c.of.seed == e.seed && c.of.path == e.path {
+		c.of, c.sc.size = e, e.bytes // more of it may be read than before
+		return nil
+	}
+	if err := c.Close(); err != nil {
 		return err
 	}
-	return &CutError{Next: next, First: l.segments[0].first}
+	f, _, err := c.log.fs.Open(e.path)
+	if err != nil {
+		return err
+	}
+	r := &reader{in: f, size: e.bytes, buf: make([]byte, cursorBuffer)}
+	c.file, c.of = f, e
+	c.sc = &scanner{reader: r, path: e.path, last: e.first - 1}
+	h, err := r.begin()
+	switch {
+	case err != nil:
+		return errOf(e.path, err)
+	case h.seed != e.seed:
+		return &CorruptError{Damage: ForeignSegment, Path: e.path, Why: "it is not the segment that was there"}
+	}
+	c.sc.checkpoint = h.checkpoint
+	return c.skip(e.mark)
+}
+
+const cursorBuffer = 64 << 10
+
+// skip goes on where a flush begins.
+func (c *Cursor) skip(m mark) error {
+	s, can := c.file.(io.Seeker)
+	if m.at <= c.sc.at || !can {
+		return nil
+	}
+	if _, err := s.Seek(m.at, io.SeekStart); err != nil {
+		return err
+	}
+	c.sc.r, c.sc.w, c.sc.at, c.sc.last = 0, 0, m.at, m.last
+	return nil
+}
+
+// blame says whose fault it is that a segment cannot be read: a file that was truncated
+// in the meantime may be gone, or hold something else.
+func (c *Cursor) blame(e extent, err error) error {
+	err = errors.Join(err, c.Close())
+	if _, gone := c.log.extent(c.next); gone != nil {
+		return gone
+	}
+	return fmt.Errorf("read log %s: %w", e.path, err)
+}
+
+// mark is a place in a segment where a flush begins, behind position last.
+type mark struct {
+	last Position
+	at   int64
+}
+
+// markEvery is how far marks stand apart, in bytes.
+const markEvery = 256 << 10
+
+// extent is a stretch of one segment that may be read.
+type extent struct {
+	path        string // empty: nothing is there yet
+	seed        uint32
+	first, last Position
+	durable     Position
+	bytes       int64
+	mark        mark
+}
+
+// extent returns where position p stands: an empty one when it is not durable yet.
+func (l *Log) extent(p Position) (extent, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	told := min(l.durable, l.applied)
+	for i := range l.segments {
+		s := &l.segments[i]
+		if p < s.first { // skipped, or truncated
+			return extent{}, &TruncatedError{From: p, Earliest: s.first}
+		}
+		if p > s.last || p > told {
+			continue
+		}
+		e := extent{path: s.path, seed: s.seed, first: s.first, last: s.last, durable: told, bytes: s.bytes}
+		for _, m := range s.marks {
+			if m.last < p {
+				e.mark = m
+			}
+		}
+		return e, nil
+	}
+	return extent{}, nil
+}
+
+// Await returns when position p is durable and was applied. Otherwise: why it never
+// will be (*PoisonedError, ErrClosed), or the end of ctx.
+func (l *Log) Await(ctx context.Context, p Position) error {
+	for {
+		l.mu.Lock()
+		if min(l.durable, l.applied) >= p {
+			l.mu.Unlock()
+			return nil
+		}
+		if err := l.err(); err != nil {
+			l.mu.Unlock()
+			return err
+		}
+		if l.advanced == nil {
+			l.advanced = make(chan struct{})
+		}
+		advanced := l.advanced
+		l.mu.Unlock()
+		select {
+		case <-advanced:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// advance wakes whoever is in Await. Under mu.
+func (l *Log) advance() {
+	if l.advanced != nil {
+		close(l.advanced)
+		l.advanced = nil
+	}
 }

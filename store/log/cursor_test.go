@@ -4,223 +4,264 @@
 package log_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-
-	"pgregory.net/rapid"
 
 	"github.com/salvor-io/salvor/store/log"
 	"github.com/salvor-io/salvor/store/log/logtest"
 	"github.com/salvor-io/salvor/test/contract"
 )
 
-// readOn reads at most n transactions from the cursor on.
-func readOn(l *log.Log, c *log.Cursor, n int) (out []string, err error) {
-	last := log.Position(0)
-	err = l.Read(c, func(p log.Position, body []byte) error {
-		if p != last {
-			n--
-		}
-		last = p
-		out = append(out, fmt.Sprintf("%d %s", p, body))
+// read returns the events that a cursor has now.
+func read(t *testing.T, c *log.Cursor, most int) (got []string, err error) {
+	t.Helper()
+	err = c.Read(most, func(p log.Position, body []byte) error {
+		got = append(got, fmt.Sprint(p, " ", string(body)))
 		return nil
-	}, func() bool { return n <= 0 })
-	return out, err
+	})
+	return got, err
 }
 
-// A log that runs is read from any position on, piece by piece, with notes of checkpoints,
-// transactions of several events and segments in between.
-func TestReadWhileItRuns(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		fs := logtest.New()
-		l, _, err := open(fs)
+// A cursor reads what Recover would, event by event, however it is cut into pieces, and
+// goes on where more is written.
+func TestACursorReadsTheLog(t *testing.T) {
+	fs := logtest.New()
+	l := openMode(t, fs, log.SyncCommit, func(o *log.Options) { o.SegmentSize = 512 })
+	var want []string
+	c := l.From(0)
+	defer c.Close()
+	var got []string
+	for i := range 50 {
+		events := [][]byte{[]byte(fmt.Sprint("a", i)), []byte(strings.Repeat("b", i)), []byte("c")}[:1+2*(i%2)]
+		ticket, err := l.Commit(events, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
-		var all []string // events
-		firsts := []int{0, 0}
-		cursor, read := log.CursorAt(1), 0
-		t.Repeat(map[string]func(*rapid.T){
-			"transaction": func(t *rapid.T) {
-				var events [][]byte
-				for range rapid.IntRange(1, 4).Draw(t, "events") {
-					e := rapid.StringN(1, 60, 90).Draw(t, "event")
-					events = append(events, []byte(e))
-					all = append(all, fmt.Sprintf("%d %s", len(firsts)-1, e))
-				}
-				ticket, err := l.Commit(events, nil)
-				if err == nil {
-					err = ticket.Wait()
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				firsts = append(firsts, len(all))
-			},
-			"checkpoint": func(t *rapid.T) {
-				if err := l.Checkpoint(log.Position(rapid.IntRange(0, len(firsts)-2).Draw(t, "position"))); err != nil {
-					t.Fatal(err)
-				}
-			},
-			"read on": func(t *rapid.T) {
-				got, err := readOn(l, &cursor, rapid.IntRange(1, 5).Draw(t, "transactions"))
-				if err != nil || strings.Join(got, "|") != strings.Join(all[read:min(read+len(got), len(all))], "|") || int(cursor.Next) >= len(firsts) && read+len(got) != len(all) {
-					t.Fatalf("%q (%v), want from %d of %q", got, err, read, all)
-				}
-				read += len(got)
-			},
-			"read from somewhere": func(t *rapid.T) {
-				p := rapid.IntRange(1, len(firsts)).Draw(t, "position")
-				c := log.CursorAt(log.Position(p))
-				got, err := readOn(l, &c, 1<<20)
-				from := len(all)
-				if p < len(firsts) {
-					from = firsts[p]
-				}
-				if err != nil || strings.Join(got, "|") != strings.Join(all[from:], "|") {
-					t.Fatalf("from %d: %q (%v), want %q", p, got, err, all[from:])
-				}
-			},
-		})
-	})
-}
-
-// What was cut off is told as that, with the position with which the log begins; a file
-// that was cut off and is used again is never read as what it was.
-func TestReadWhatWasCutOff(t *testing.T) {
-	contract.Row(t, 62)
-	fs := logtest.New()
-	o := options(fs)
-	o.Spares = 2
-	l, err := log.Open(dir, o)
-	if err == nil {
-		err = l.Recover(1, nil)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for n := range 40 {
-		mustAppend(t, l, fmt.Sprint("record ", n))
-	}
-	cursor := log.CursorAt(1)
-	if got, err := readOn(l, &cursor, 3); err != nil || len(got) != 3 {
-		t.Fatalf("%q %v", got, err)
-	}
-	if err := errors.Join(l.Checkpoint(30), l.Truncate(30)); err != nil {
-		t.Fatal(err)
-	}
-	var cut *log.CutError
-	if _, err := readOn(l, &cursor, 3); !errors.As(err, &cut) || cut.Next != 4 || cut.First != l.First() || cut.First < 10 || !strings.Contains(err.Error(), fmt.Sprint("the log begins with ", cut.First)) {
-		t.Fatalf("%v; the log begins with %d", err, l.First())
-	}
-	cursor = log.CursorAt(cut.First)
-	if got, err := readOn(l, &cursor, 100); err != nil || len(got) != 41-int(cut.First) {
-		t.Fatalf("%q %v", got, err)
-	}
-	// Beside a reader the log is cut and its files are used again.
-	var wg sync.WaitGroup
-	stop := make(chan struct{})
-	wg.Add(1)
-	go func() {
-		defer wg.Done()
-		for c := log.CursorAt(l.First()); ; {
-			next := c.Next
-			err := l.Read(&c, func(p log.Position, body []byte) error {
-				if want := fmt.Sprint("record ", p-1); string(body) != want || p != next {
-					return fmt.Errorf("position %d is %q, want %d %q", p, body, next, want)
-				}
-				next++
-				return nil
-			}, func() bool { return false })
-			if errors.As(err, &cut) {
-				c = log.CursorAt(cut.First)
-			} else if err != nil {
-				t.Error(err)
-				return
-			}
-			select {
-			case <-stop:
-				return
-			default:
-			}
+		if err := ticket.Wait(); err != nil {
+			t.Fatal(err)
 		}
-	}()
-	for n := 40; n < 600; n++ {
-		mustAppend(t, l, fmt.Sprint("record ", n))
-		if n%7 == 0 {
-			if err := l.Truncate(log.Position(n)); err != nil {
+		for _, e := range events {
+			want = append(want, fmt.Sprint(i+1, " ", string(e)))
+		}
+		if i%3 == 0 {
+			piece, err := read(t, c, 1)
+			if err != nil {
 				t.Fatal(err)
 			}
+			got = append(got, piece...)
 		}
 	}
-	close(stop)
-	wg.Wait()
-	mustClose(t, l)
-}
-
-// Positions that were skipped are passed, and Unbroken says where.
-func TestReadPassesWhatWasSkipped(t *testing.T) {
-	fs := logtest.New()
-	l, _ := mustOpen(t, fs)
-	mustAppend(t, l, "a", "b")
-	if l.Unbroken() != 1 {
-		t.Fatalf("unbroken from %d", l.Unbroken())
+	rest, err := read(t, c, 1<<20)
+	if got = append(got, rest...); err != nil || !slices.Equal(got, want) {
+		t.Fatalf("%v: got\n%q, want\n%q", err, got, want)
 	}
-	mustClose(t, l)
-	l, _, err := openFrom(fs, 10)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mustAppend(t, l, "c")
-	cursor := log.CursorAt(1)
-	got, err := readOn(l, &cursor, 10)
-	if err != nil || strings.Join(got, "|") != "1 a|2 b|10 c" || l.Unbroken() != 10 || l.First() != 1 {
-		t.Fatalf("%q %v, unbroken from %d", got, err, l.Unbroken())
+	if rest, err := read(t, c, 1<<20); len(rest) > 0 || err != nil || c.Next() != 51 {
+		t.Fatalf("at the end: %q, %v, next %d", rest, err, c.Next())
 	}
 	mustClose(t, l)
 }
 
-// Nothing is read that is not durable; what is, is read from a log that has failed, too.
-func TestReadIsBelowWhatIsDurable(t *testing.T) {
+// What was written and not synced is nobody's yet.
+func TestACursorReadsWhatIsDurable(t *testing.T) {
+	contract.Row(t, 63)
 	fs := logtest.New()
 	l := openMode(t, fs, log.SyncNone)
-	mustAppend(t, l, "a", "b")
-	cursor := log.CursorAt(1)
-	if got, err := readOn(l, &cursor, 10); err != nil || len(got) > 0 {
-		t.Fatalf("%q %v", got, err)
+	c := l.From(1)
+	defer c.Close()
+	mustAppend(t, l, "one", "two")
+	if got, err := read(t, c, 1<<20); len(got) > 0 || err != nil {
+		t.Fatalf("before the sync: %q, %v", got, err)
 	}
 	if err := l.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	mustAppend(t, l, "c")
-	fs.Fail(logtest.Write, fs.Count(logtest.Write)+1, syscall.EIO)
-	if err := appendOne(l, "d"); err == nil {
-		t.Fatal("it was written")
+	mustAppend(t, l, "three")
+	if got, err := read(t, c, 1<<20); !slices.Equal(got, []string{"1 one", "2 two"}) || err != nil {
+		t.Fatalf("after it: %q, %v", got, err)
 	}
-	if got, err := readOn(l, &cursor, 10); err != nil || strings.Join(got, "|") != "1 a|2 b" {
-		t.Fatalf("%q %v", got, err)
+	mustClose(t, l)
+	var closed = c.Check()
+	if got, err := read(t, c, 1<<20); !slices.Equal(got, []string{"3 three"}) || err != nil || closed != nil {
+		t.Fatalf("after the close: %q, %v", got, err)
 	}
-	_ = l.Close()
+	if err := l.Await(t.Context(), 4); !errors.Is(err, log.ErrClosed) {
+		t.Fatalf("whoever waits for more is told %v", err)
+	}
 }
 
-// Damage of what is durable is told as that.
-func TestReadFindsDamage(t *testing.T) {
+// Positions that were skipped on purpose are missing, not passed over.
+func TestASkippedPositionIsTruncated(t *testing.T) {
+	contract.Row(t, 62)
 	fs := logtest.New()
-	l, _ := mustOpen(t, fs)
-	mustAppend(t, l, "a", "b", "c")
-	name := segments(fs)[0]
-	raw := fs.Bytes(name)
-	raw[strings.Index(string(raw), "b")] ^= 1
-	fs.Put(name, raw)
-	cursor := log.CursorAt(1)
-	got, err := readOn(l, &cursor, 10)
-	if !isCorrupt(err) || len(got) != 1 || cursor.Next != 2 {
-		t.Fatalf("%q %v, next is %d", got, err, cursor.Next)
+	l := openMode(t, fs, log.SyncCommit)
+	mustAppend(t, l, "one", "two")
+	mustClose(t, l)
+	l, err := log.Open(dir, log.Options{NewID: func() [16]byte { return [16]byte{1} }, FS: fs, BlockSize: 64, Spares: -1})
+	if err != nil {
+		t.Fatal(err)
 	}
-	_ = l.Close()
+	if err := l.Recover(10, func(log.Position, []byte) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, l, "ten")
+	c := l.From(1)
+	defer c.Close()
+	got, err := read(t, c, 1<<20)
+	var truncated *log.TruncatedError
+	if !slices.Equal(got, []string{"1 one", "2 two"}) || !errors.As(err, &truncated) || truncated.From != 3 || truncated.Earliest != 10 {
+		t.Fatalf("%q, %v", got, err)
+	}
+	if got, err := read(t, l.From(10), 1<<20); !slices.Equal(got, []string{"10 ten"}) || err != nil {
+		t.Fatalf("from the earliest: %q, %v", got, err)
+	}
+	mustClose(t, l)
+}
+
+// A segment that was truncated under the cursor, and whose file is used again, is told as
+// that, and not as damage; damage is told as damage.
+func TestACursorThatIsOvertaken(t *testing.T) {
+	contract.Row(t, 62)
+	fs := logtest.New()
+	l := openMode(t, fs, log.SyncCommit, func(o *log.Options) { o.SegmentSize, o.Spares = 256, 4 })
+	defer mustClose(t, l)
+	fill := func() {
+		for range 20 {
+			mustAppend(t, l, strings.Repeat("x", 30))
+		}
+	}
+	fill()
+	c := l.From(1)
+	defer c.Close()
+	if got, err := read(t, c, 1); len(got) != 1 || err != nil {
+		t.Fatalf("%q, %v", got, err)
+	}
+	if err := l.Truncate(l.Durable()); err != nil {
+		t.Fatal(err)
+	}
+	fill()
+	got, err := read(t, c, 1<<20)
+	var truncated *log.TruncatedError
+	if !errors.As(err, &truncated) || truncated.Earliest != l.First() || truncated.From != c.Next() {
+		t.Fatalf("%d more, then %v; the log begins with %d", len(got), err, l.First())
+	}
+	c = l.From(l.First())
+	for _, path := range segments(fs) {
+		raw := fs.Bytes(path)
+		raw[64+10] ^= 1
+		fs.Put(path, raw)
+	}
+	if _, err := read(t, c, 1<<20); !isCorrupt(err) {
+		t.Fatalf("a damaged segment: %v", err)
+	}
+}
+
+func TestAwait(t *testing.T) {
+	fs := logtest.New()
+	l := openMode(t, fs, log.SyncCommit)
+	told := make(chan error, 1)
+	go func() { told <- l.Await(t.Context(), 2) }()
+	mustAppend(t, l, "one")
+	select {
+	case err := <-told:
+		t.Fatalf("told before it is there: %v", err)
+	default:
+	}
+	mustAppend(t, l, "two")
+	if err := <-told; err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.Await(ctx, 3); !errors.Is(err, context.Canceled) {
+		t.Fatalf("a caller who has gone: %v", err)
+	}
+	mustClose(t, l)
+}
+
+// The same in the middle of a read: what was read is right, and then it is told.
+func TestACursorThatIsOvertakenInMidRead(t *testing.T) {
+	contract.Row(t, 62)
+	fs := logtest.New()
+	l := openMode(t, fs, log.SyncCommit, func(o *log.Options) { o.SegmentSize, o.Spares = 256<<10, 4 })
+	defer mustClose(t, l)
+	fill := func(n int) {
+		for range n {
+			mustAppend(t, l, fmt.Sprintf("%08d", l.Next())+strings.Repeat("x", 8<<10))
+		}
+	}
+	fill(120)
+	c := l.From(1)
+	defer c.Close()
+	n := 0
+	err := c.Read(1<<30, func(p log.Position, body []byte) error {
+		if n++; p != log.Position(n) || string(body[:8]) != fmt.Sprintf("%08d", n) {
+			t.Fatalf("position %d, event %d: %.8s", p, n, body)
+		}
+		if n == 1 {
+			if err := l.Truncate(l.Durable()); err != nil {
+				t.Fatal(err)
+			}
+			fill(120)
+		}
+		return nil
+	})
+	var truncated *log.TruncatedError
+	if !errors.As(err, &truncated) || truncated.From != log.Position(n+1) || truncated.Earliest != l.First() || n > 20 {
+		t.Fatalf("after %d: %v; the log begins with %d", n, err, l.First())
+	}
+}
+
+// On a real disk the flusher writes past the page cache, through which a cursor reads:
+// while many append and segments are truncated and used again, it reads what was
+// appended, in order.
+func TestACursorOnARealDisk(t *testing.T) {
+	l, err := log.Open(filepath.Join(t.TempDir(), "log"), log.Options{NewID: func() [16]byte { return [16]byte{1} }, SegmentSize: 256 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Recover(1, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer mustClose(t, l)
+	const writers, each = 4, 400
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for range each {
+				if err := appendOne(l, strings.Repeat("x", 700)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	c := l.From(1)
+	defer c.Close()
+	for next := log.Position(1); next <= writers*each; {
+		if err := l.Await(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Read(32<<10, func(p log.Position, body []byte) error {
+			if p != next || len(body) != 700 || strings.Trim(string(body), "x") != "" {
+				t.Errorf("position %d, want %d; %d bytes", p, next, len(body))
+			}
+			next++
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Truncate(next - 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wg.Wait()
+	if l.First() == 1 {
+		t.Error("nothing was truncated")
+	}
 }

@@ -84,9 +84,10 @@
 //
 // # Reading while it runs
 //
-// [Log.Read] reads from any position on what is durable, from the files, and holds nobody
-// up: a mirror, for example (package mirror). What is truncated meanwhile is a [CutError].
-// [Log.Unbroken] is the position from which on nothing is missing.
+// A [Cursor] reads from any position on what is durable, from the files, and holds nobody
+// up: a mirror, for example (package mirror), or a feed of changes. What is truncated
+// meanwhile is a [TruncatedError]. [Log.Unbroken] is the position from which on nothing is
+// missing.
 //
 // # What it costs
 //

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/bits"
 	"runtime"
 )
 
@@ -126,12 +127,18 @@ func (l *Log) settle(b *batch) bool {
 	}
 	active := &l.segments[len(l.segments)-1]
 	active.last, active.bytes = b.last, l.size
+	if n := len(active.marks); l.size-markEvery > int64(active.block) && (n == 0 || l.size-markEvery > active.marks[n-1].at) {
+		active.marks = append(active.marks, mark{b.last, l.size})
+	}
+	l.batches[min(bits.Len(uint(len(b.heads)-1)), Batches-1)]++
 	l.mu.Unlock()
 	for _, a := range b.applies {
 		a.apply(a.position)
 	}
 	l.mu.Lock()
 	l.settled.Store(b.gen)
+	l.applied = b.last
+	l.advance()
 	if b.done != nil {
 		close(b.done)
 	}
@@ -157,6 +164,7 @@ func (l *Log) fail(p *PoisonedError) {
 			b.done = closed
 		}
 	}
+	l.advance()
 	l.work.Broadcast()
 	l.moved.Broadcast()
 	l.told[0].Broadcast()
@@ -170,6 +178,7 @@ func (l *Log) Close() error {
 	l.mu.Lock()
 	running, first := l.running, !l.closing
 	l.closing = true
+	l.advance()
 	l.work.Broadcast()
 	l.moved.Broadcast()
 	l.mu.Unlock()
@@ -231,4 +240,5 @@ func (l *Log) synced(p Position) {
 	l.durable = max(l.durable, p)
 	l.syncs++
 	l.moved.Broadcast()
+	l.advance()
 }

@@ -133,7 +133,14 @@ type Log struct {
 	written, durable Position
 	checkpoint       Position
 	ask              window // see sync.go
-	flushes, syncs   uint64
+	began            Position
+	// applied is the newest position that readers of the store may see.
+	applied        Position
+	advanced       chan struct{} // closed when durable or applied moves; nil: nobody waits
+	flushes, syncs uint64
+	batches        [Batches]uint64
+	// replayed of replay bytes were read; see Status.
+	replayed, replay atomic.Int64
 
 	// settled is the newest generation whose batch is in the log; poison is set once and
 	// never cleared. Both change under mu.
@@ -154,6 +161,7 @@ type segment struct {
 	last Position // of its last transaction; first-1 when it has none
 	// bytes that it holds. A spare's file is longer than that.
 	bytes int64
+	marks []mark // of what was written since the start
 }
 
 // Open takes the directory for this process and looks at the segments' headers.
@@ -221,25 +229,9 @@ func (l *Log) list() error {
 			if err := l.foundSpare(path); err != nil {
 				return fmt.Errorf("open log: %w", err)
 			}
-		case isSegment(name):
-			h, size, err := l.readHeader(path)
-			if err != nil {
-				return err
-			}
-			if name != segmentName(h.first) {
-				return &CorruptError{Damage: ForeignSegment, Path: path, Why: fmt.Sprintf("it says that it begins with position %d", h.first)}
-			}
-			l.segments = append(l.segments, segment{header: h, path: path, bytes: size})
 		}
 	}
-	for i := range l.segments {
-		s := &l.segments[i]
-		if s.id != l.segments[0].id {
-			return &CorruptError{Damage: ForeignSegment, Path: s.path, Why: "it belongs to another log than the segment before it"}
-		}
-		l.id, l.incarnation = s.id, max(l.incarnation, s.incarnation)
-	}
-	return nil
+	return l.listSegments(names)
 }
 
 func (l *Log) readHeader(path string) (header, int64, error) {

@@ -29,7 +29,9 @@ func (l *Log) Recover(from Position, replay func(Position, []byte) error) error 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.written = l.segments[len(l.segments)-1].last
-	l.durable, l.next = l.written, l.written+1
+	l.began = l.written
+	l.durable, l.applied, l.next = l.written, l.written, l.written+1
+	l.replayed.Store(l.replay.Load())
 	l.running = true
 	go l.flush()
 	if l.opt.Mode != SyncCommit {
@@ -68,10 +70,13 @@ func (l *Log) scan(s, next *segment, replay func(Position, []byte) error) (int64
 		return 0, err
 	}
 	defer done()
+	before := l.replayed.Load()
+	sc.passed = func(at int64) { l.replayed.Store(before + at) }
 	what, err := sc.transactions(replay, nil)
 	if err != nil {
 		return 0, err
 	}
+	l.replayed.Store(before + s.bytes)
 	s.last, s.bytes = sc.last, sc.good
 	l.checkpoint = max(l.checkpoint, sc.checkpoint)
 	if next != nil {

@@ -16,6 +16,8 @@ type scanner struct {
 	path string
 	// last is the newest whole transaction, checkpoint the newest that was met.
 	last, checkpoint Position
+	// passed is told where reading stands, frame by frame; nil: nobody asks.
+	passed func(at int64)
 	// good is where the newest whole one, or the newest checkpoint, ends.
 	good int64
 
@@ -52,6 +54,9 @@ func (s *scanner) transactions(each func(Position, []byte) error, keep func(fram
 		}
 		if !s.begun {
 			s.good = s.at
+		}
+		if s.passed != nil {
+			s.passed(s.at)
 		}
 	}
 }

@@ -8,6 +8,8 @@ type Status struct {
 	// Durable is the newest position that is safe, Written the newest that the
 	// operating system has, Next the one that the next transaction gets.
 	Durable, Written, Next Position
+	// Began is the newest position that there was when it was opened.
+	Began Position
 	// Oldest is the position with which the kept part of the log begins, Active the
 	// one with which the segment begins that is written to. Zero: there is none.
 	Oldest, Active Position
@@ -19,9 +21,17 @@ type Status struct {
 	// Flushes and Syncs count since the start: batches that were written, and how often
 	// the disk was waited for.
 	Flushes, Syncs uint64
+	// Batches counts the flushes by how many frames they had: 1, up to 2, up to 4, and so
+	// on; the last one has all larger ones.
+	Batches [Batches]uint64
+	// Replayed of Replay bytes of files were read by Recover; both stay when it is done.
+	Replayed, Replay int64
 	// Failure is why the log takes nothing any more; empty: it does.
 	Failure string
 }
+
+// Batches is how many sizes of a batch are told apart.
+const Batches = 12
 
 // Status returns what the log is, all at one moment.
 func (l *Log) Status() Status {
@@ -30,6 +40,7 @@ func (l *Log) Status() Status {
 	st := Status{
 		Durable: l.durable, Written: l.written, Next: l.next, Checkpoint: l.checkpoint,
 		Segments: len(l.segments), Spares: len(l.spares), Flushes: l.flushes, Syncs: l.syncs,
+		Began: l.began, Batches: l.batches, Replayed: l.replayed.Load(), Replay: l.replay.Load(),
 	}
 	if n := len(l.segments); n > 0 {
 		st.Oldest, st.Active = l.segments[0].first, l.segments[n-1].first

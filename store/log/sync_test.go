@@ -226,7 +226,7 @@ func TestStatus(t *testing.T) {
 	says := func(what string, want log.Status) {
 		t.Helper()
 		st := l.Status()
-		want.Flushes, want.Syncs = st.Flushes, st.Syncs
+		want.Flushes, want.Syncs, want.Batches = st.Flushes, st.Syncs, st.Batches
 		if files := fs.Used(); st.Bytes <= 0 || st.Bytes != int64(files) {
 			t.Fatalf("%s: it says that it holds %d bytes, its files have %d", what, st.Bytes, files)
 		}

@@ -54,6 +54,7 @@ var allowed = map[string]string{
 	"store/load/load.go: time.Now":              "the default of Options.Now",
 	"store/log/mirror/options.go: time.Now":     "the default of Options.Now",
 	"store/log/mirror/options.go: time.After":   "the default of Options.After",
+	"store/load/inside.go: time.Now":            "the default of Inside.Now",
 	"store/log/open.go: time.After":             "the default of Options.After",
 	"objstore/azblob/credentials.go: os.Getenv": "the variables that the az command reads; the default of Options' credentials",
 }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"syscall"
 )
@@ -144,3 +145,34 @@ func (h *handle) Sync() error {
 
 // Close implements log.File and log.Blocks.
 func (h *handle) Close() error { return nil }
+
+// opened is a file that is read, as it is at the moment of each call: who has it open
+// keeps it when its name is gone, and sees what is written to it.
+type opened struct {
+	fs   *FS
+	node *node
+	at   int64
+}
+
+// Read implements io.Reader.
+func (o *opened) Read(b []byte) (int, error) {
+	o.fs.mu.Lock()
+	defer o.fs.mu.Unlock()
+	if o.at >= int64(len(o.node.data)) {
+		return 0, io.EOF
+	}
+	n := copy(b, o.node.data[o.at:])
+	o.at += int64(n)
+	return n, nil
+}
+
+// Seek implements io.Seeker, from the start.
+func (o *opened) Seek(at int64, _ int) (int64, error) {
+	o.fs.mu.Lock()
+	defer o.fs.mu.Unlock()
+	o.at = at
+	return at, nil
+}
+
+// Close implements io.Closer.
+func (o *opened) Close() error { return nil }

@@ -308,7 +308,7 @@ func (f *FS) Open(path string) (io.ReadCloser, int64, error) {
 	case file == nil:
 		return nil, 0, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
 	}
-	return io.NopCloser(bytes.NewReader(bytes.Clone(file.data))), int64(len(file.data)), nil
+	return &opened{fs: f, node: file}, int64(len(file.data)), nil
 }
 
 // Create implements log.FS.

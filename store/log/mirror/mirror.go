@@ -27,9 +27,9 @@ type Mirror struct {
 
 	// turn is held by whoever works, requests included.
 	turn sync.Mutex
-	// cursor is the place in the log that is read next; pending what was read and is not
+	// next is the position of the log that is read next; pending what was read and is not
 	// known to be in the root: nothing else takes its place before it is.
-	cursor  log.Cursor
+	next    log.Position
 	pending *pending
 	tip     *Link        // the newest range; nil: what comes next follows the checkpoints
 	tried   log.Position // of the newest snapshot that was begun
@@ -102,7 +102,7 @@ func Start(ctx context.Context, opt Options, inv *Inventory, h History, j Join) 
 	if err != nil {
 		return nil, err
 	}
-	m.tip, m.cursor = m.begin.After, log.CursorAt(j.Position+1)
+	m.tip, m.next = m.begin.After, j.Position+1
 	m.adopt(inv, h, j)
 	m.status.Epoch = opt.Epoch
 	m.count()
@@ -115,7 +115,7 @@ func (m *Mirror) patience() objstore.Patience {
 
 // mirrored is the newest position that the root has. In turn.
 func (m *Mirror) mirrored() log.Position {
-	next := m.cursor.Next
+	next := m.next
 	if m.pending != nil {
 		next = m.pending.name.First
 	}

@@ -13,7 +13,7 @@ import (
 
 // Log is what is mirrored: a *log.Log that has recovered.
 type Log interface {
-	Read(c *log.Cursor, each func(log.Position, []byte) error, enough func() bool) error
+	From(p log.Position) *log.Cursor
 	Status() log.Status
 }
 

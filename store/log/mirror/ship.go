@@ -28,13 +28,13 @@ type pending struct {
 func (m *Mirror) ship(ctx context.Context, upTo log.Position) error {
 	for {
 		if m.pending == nil {
-			if m.cursor.Next > upTo {
+			if m.next > upTo {
 				return nil
 			}
 			err := m.read()
-			var cut *log.CutError
-			if errors.As(err, &cut) && m.opt.Covered() >= cut.First-1 {
-				m.skip(cut.First - 1) // it was published before it was mirrored
+			var gone *log.TruncatedError
+			if errors.As(err, &gone) && m.opt.Covered() >= gone.Earliest-1 {
+				m.skip(gone.Earliest - 1) // it was published before it was mirrored, or skipped
 				continue
 			}
 			if err != nil || m.pending == nil {
@@ -49,44 +49,34 @@ func (m *Mirror) ship(ctx context.Context, upTo log.Position) error {
 
 // skip passes what the checkpoints cover. In turn.
 func (m *Mirror) skip(covered log.Position) {
-	m.cursor, m.tip = log.CursorAt(covered+1), nil
+	m.next, m.tip = covered+1, nil
 }
-
-// errSkipped ends a range where the log has skipped positions.
-var errSkipped = errors.New("positions were skipped")
 
 // read makes the next range pending.
 func (m *Mirror) read() error {
-	if covered := m.opt.Covered(); covered >= m.cursor.Next {
+	if covered := m.opt.Covered(); covered >= m.next {
 		m.skip(covered)
 	}
-	first, size := m.cursor.Next, 0
 	var txs [][][]byte
-	err := m.opt.Log.Read(&m.cursor, func(p log.Position, event []byte) error {
-		if len(txs) == 0 {
-			first = p // positions that the log has skipped are covered
-		}
-		switch at := p - first; {
-		case at > log.Position(len(txs)):
-			return errSkipped
-		case at == log.Position(len(txs)):
+	c := m.opt.Log.From(m.next)
+	err := c.Read(m.opt.RangeSize, func(p log.Position, event []byte) error {
+		if p == m.next+log.Position(len(txs)) {
 			txs = append(txs, nil)
 		}
 		last := len(txs) - 1
 		txs[last] = append(txs[last], append([]byte(nil), event...))
-		size += len(event)
 		return nil
-	}, func() bool { return size >= m.opt.RangeSize })
+	})
+	err = errors.Join(err, c.Close())
 	if len(txs) == 0 {
 		return err
 	}
-	last := first + log.Position(len(txs)) - 1
-	p, perr := m.pack(Name{Epoch: m.opt.Epoch, First: first, Last: last}, txs)
+	last := m.next + log.Position(len(txs)) - 1
+	p, perr := m.pack(Name{Epoch: m.opt.Epoch, First: m.next, Last: last}, txs)
 	if perr != nil {
-		m.cursor = log.CursorAt(first)
 		return perr
 	}
-	m.pending = p
+	m.pending, m.next = p, last+1
 	return nil // an error of the log comes again
 }
 
