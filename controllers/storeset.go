@@ -137,6 +137,7 @@ func container(ws *v1alpha1.WALStore, image string, drain time.Duration, ca bool
 			"--listen", fmt.Sprintf(":%d", storePort), "--control-listen", fmt.Sprintf(":%d", controlPort(ws)),
 			"--checkpoint-interval", interval.String(), "--recover", "operator",
 			"--shutdown-timeout", drain.String(), "--termination-log", corev1.TerminationMessagePathDefault).
+		WithArgs(logFlags(m.Log)...).
 		WithEnv(coreac.EnvVar().WithName("POD_NAME").WithValueFrom(coreac.EnvVarSource().
 			WithFieldRef(coreac.ObjectFieldSelector().WithFieldPath("metadata.name")))).
 		WithPorts(port("api", storePort), port("control", controlPort(ws))).
@@ -156,6 +157,21 @@ func container(ws *v1alpha1.WALStore, image string, drain time.Duration, ca bool
 		c.WithResources(coreac.ResourceRequirements().WithRequests(amounts(m.Resources.Requests)).WithLimits(amounts(m.Resources.Limits)))
 	}
 	return c
+}
+
+// logFlags are the flags of what was asked for: what was not has no flag, so that another
+// default of a new image comes with that image.
+func logFlags(l v1alpha1.ManagedLog) (flags []string) {
+	if l.Sync != "" {
+		flags = append(flags, "--sync", strings.ToLower(string(l.Sync)))
+	}
+	if l.SyncInterval != nil {
+		flags = append(flags, "--sync-interval", l.SyncInterval.Duration.String())
+	}
+	if l.MirrorInterval != nil {
+		flags = append(flags, "--mirror-interval", l.MirrorInterval.Duration.String())
+	}
+	return flags
 }
 
 func amounts(a *v1alpha1.ResourceAmounts) corev1.ResourceList {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -118,6 +119,27 @@ func TestAManagedStoreIsRunByServerSideApply(t *testing.T) {
 	w.becomes("ledger", v1alpha1.ConditionChanging, "False WorkloadAsIs")
 	before := w.api.count()
 	throughout(t, never, "no more applies", func() bool { return len(w.api.writes(before, "statefulsets")) == 0 })
+}
+
+// What is asked for of a log is told to its pods; what is not is left to their image.
+func TestFlagsOfALog(t *testing.T) {
+	contract.Row(t, 46)
+	every := func(d time.Duration) *metav1.Duration { return &metav1.Duration{Duration: d} }
+	for want, l := range map[string]v1alpha1.ManagedLog{
+		"":                                       {},
+		"--sync commit":                          {Sync: v1alpha1.SyncCommit},
+		"--sync none --mirror-interval 0s":       {Sync: v1alpha1.SyncNone, MirrorInterval: every(0)},
+		"--sync interval --sync-interval 100ms":  {Sync: v1alpha1.SyncInterval, SyncInterval: every(100 * time.Millisecond)},
+		"--sync interval --mirror-interval 1m0s": {Sync: v1alpha1.SyncInterval, MirrorInterval: every(time.Minute)},
+	} {
+		if got := strings.Join(logFlags(l), " "); got != want {
+			t.Errorf("%+v: %q, want %q", l, got, want)
+		}
+		args := container(&v1alpha1.WALStore{Spec: v1alpha1.WALStoreSpec{Managed: &v1alpha1.ManagedStore{Log: l}}}, "image", time.Second, false).Args
+		if got := strings.Join(args, " "); want == "" && strings.Contains(got, "--sync") || !strings.HasSuffix(got, want) {
+			t.Errorf("%+v: %q", l, got)
+		}
+	}
 }
 
 func TestAForeignObjectOfOurNameIsRefused(t *testing.T) {

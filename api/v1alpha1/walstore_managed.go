@@ -51,6 +51,11 @@ type ManagedStore struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('100ms') && duration(self) <= duration('1h')",message="checkpointInterval must be between 100ms and 1h"
 	CheckpointInterval *metav1.Duration `json:"checkpointInterval,omitempty"`
 
+	// Log is how each pod keeps its write-ahead log.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.syncInterval) || has(self.sync) && self.sync == 'Interval'",message="log.syncInterval is for log.sync Interval: set that, or leave it out"
+	Log ManagedLog `json:"log,omitzero"`
+
 	// DrainTimeout is how long a pod that ends may take to publish what it has
 	// acknowledged. What does not go out in that time is on its volume. The pod's grace
 	// period is 10 seconds longer.
@@ -72,6 +77,51 @@ type ManagedStore struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	PriorityClassName string `json:"priorityClassName,omitempty"`
+}
+
+// LogSync says when a pod answers a transaction.
+type LogSync string
+
+// The ways. A crash of the process loses nothing in any of them.
+const (
+	// SyncCommit: when the volume has it. A power cut loses nothing.
+	SyncCommit LogSync = "Commit"
+	// SyncInterval: when the node has it. A power cut, or a crash of the node, loses at
+	// most what was answered within SyncInterval.
+	SyncInterval LogSync = "Interval"
+	// SyncNone: when the node has it. A power cut, or a crash of the node, loses what was
+	// answered since the last checkpoint.
+	SyncNone LogSync = "None"
+)
+
+// ManagedLog is how a pod keeps its write-ahead log.
+type ManagedLog struct {
+	// Sync says when a transaction is answered. Commit, the default: when it survives a
+	// power cut. Interval: before that, and a crash of the node loses at most what was
+	// answered within syncInterval. None: a crash of the node loses what was answered
+	// since the last checkpoint. A crash of the process never loses anything.
+	// +optional
+	// +kubebuilder:validation:Enum=Commit;Interval;None
+	Sync LogSync `json:"sync,omitempty"`
+
+	// SyncInterval is what a crash of the node may lose with Interval. Empty: 50ms.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1ms') && duration(self) <= duration('1m')",message="log.syncInterval must be between 1ms and 1m"
+	SyncInterval *metav1.Duration `json:"syncInterval,omitempty"`
+
+	// MirrorInterval is how long what was answered is on the volume alone at most: after
+	// that the root has it too, and a pod that loses its volume comes back with it. A pod
+	// that is written to sends one request each interval; an idle one none. Empty: 5s;
+	// 0s: the log is not mirrored.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) == duration('0s') || duration(self) >= duration('100ms') && duration(self) <= duration('1h')",message="log.mirrorInterval must be 0s (off), or between 100ms and 1h"
+	MirrorInterval *metav1.Duration `json:"mirrorInterval,omitempty"`
 }
 
 // ManagedStorage is the volume of each pod.

@@ -67,6 +67,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.MaintainedStoreApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MaintenanceReference"):
 		return &apiv1alpha1.MaintenanceReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ManagedLog"):
+		return &apiv1alpha1.ManagedLogApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ManagedResources"):
 		return &apiv1alpha1.ManagedResourcesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ManagedStorage"):

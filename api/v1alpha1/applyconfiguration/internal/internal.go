@@ -351,6 +351,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: version
       type:
         scalar: numeric
+- name: com.github.salvor-io.salvor.api.v1alpha1.LogSync
+  scalar: string
 - name: com.github.salvor-io.salvor.api.v1alpha1.MaintainedPod
   map:
     fields:
@@ -419,6 +421,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: uid
       type:
         scalar: string
+- name: com.github.salvor-io.salvor.api.v1alpha1.ManagedLog
+  map:
+    fields:
+    - name: mirrorInterval
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: sync
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.LogSync
+    - name: syncInterval
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
 - name: com.github.salvor-io.salvor.api.v1alpha1.ManagedResources
   map:
     fields:
@@ -455,6 +469,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: imagePullPolicy
       type:
         scalar: string
+    - name: log
+      type:
+        namedType: com.github.salvor-io.salvor.api.v1alpha1.ManagedLog
     - name: nodeSelector
       type:
         map:

@@ -30,6 +30,8 @@ type ManagedStoreApplyConfiguration struct {
 	// CheckpointInterval is how often each pod publishes what its log has made
 	// durable.
 	CheckpointInterval *v1.Duration `json:"checkpointInterval,omitempty"`
+	// Log is how each pod keeps its write-ahead log.
+	Log *ManagedLogApplyConfiguration `json:"log,omitempty"`
 	// DrainTimeout is how long a pod that ends may take to publish what it has
 	// acknowledged. What does not go out in that time is on its volume. The pod's grace
 	// period is 10 seconds longer.
@@ -91,6 +93,14 @@ func (b *ManagedStoreApplyConfiguration) WithResources(value *ManagedResourcesAp
 // If called multiple times, the CheckpointInterval field is set to the value of the last call.
 func (b *ManagedStoreApplyConfiguration) WithCheckpointInterval(value v1.Duration) *ManagedStoreApplyConfiguration {
 	b.CheckpointInterval = &value
+	return b
+}
+
+// WithLog sets the Log field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Log field is set to the value of the last call.
+func (b *ManagedStoreApplyConfiguration) WithLog(value *ManagedLogApplyConfiguration) *ManagedStoreApplyConfiguration {
+	b.Log = value
 	return b
 }
 
