@@ -169,7 +169,8 @@ func (w *world) crowd(b *fault.Bucket, m *manifest.Store, rec *recovery.Recovere
 	must(w.t, err)
 	before := len(b.Calls())
 	b.OnCall(func(c fault.Call) {
-		if c.Verb == fault.PutIfAbsent { // meanwhile the others come
+		if c.Verb == fault.PutIfAbsent {
+			// The bubble's clock goes on when everybody else waits: all others have come.
 			time.Sleep(60 * time.Millisecond)
 		}
 	})

@@ -29,7 +29,7 @@ func TestAnIdleStoreAsksForNothing(t *testing.T) {
 				})
 				defer p.stop()
 				p.must(put("accounts", "alice", "1"))
-				time.Sleep(time.Minute)
+				time.Sleep(time.Minute) // by the bubble's clock, as the day below
 				if w.state().Ref("accounts").IsZero() && w.state().Ref("ledger-0.accounts").IsZero() {
 					t.Fatal("the checkpoint of a minute ago was not published")
 				}

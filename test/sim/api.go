@@ -147,11 +147,24 @@ func (s Step) toldHeld() bool {
 }
 
 // written checks that no writer does anything to a table while a maintenance holds
-// the store: whoever restarts what is under it, or copies it, relies on that. (A request
-// that its client has given up may land whenever it likes; nothing ever names its object.)
-func (l *Ledger) written(by, key string) {
+// the store: whoever restarts what is under it, or copies it, relies on that. A request
+// that its client has given up may land whenever it likes, and a process whose writer
+// has registered anew may sleep through all of it: no bucket refuses either. What they
+// leave is named by nothing before the thaw.
+func (l *Ledger) written(by *Process, key string) {
 	effect := func(prefix string) bool { return strings.HasPrefix(key, prefix) }
-	if k := l.lock; k != nil && k.Mode == manifest.Frozen && strings.HasPrefix(k.Owner, freezes) && slices.ContainsFunc([]string{manifest.TablePrefix, commitlog.Prefix, recovery.Prefix}, effect) {
-		l.breach("NobodyWritesWhileAllIsHeld", "%s created %s, and %s holds the store since %d", by, short(key), k.Owner, k.Version)
+	if k := l.lock; k != nil && k.Mode == manifest.Frozen && strings.HasPrefix(k.Owner, freezes) && !l.overtaken(by) &&
+		slices.ContainsFunc([]string{manifest.TablePrefix, commitlog.Prefix, recovery.Prefix}, effect) {
+		l.breach("NobodyWritesWhileAllIsHeld", "%s created %s, and %s holds the store since %d", by.Name, short(key), k.Owner, k.Version)
 	}
+}
+
+// overtaken: it had an epoch, and its writer has another one.
+func (l *Ledger) overtaken(p *Process) bool {
+	for e := range l.given {
+		if e.Process == p.ID() {
+			return l.writers[p.id].Process != p.ID()
+		}
+	}
+	return false
 }

@@ -127,14 +127,14 @@ func (w *World) created(by *Process, key string, body []byte) {
 	}
 	if w.ledger != nil {
 		if by.word != nil {
-			w.ledger.written(by.Name, key)
+			w.ledger.written(by, key)
 		}
-		w.ledger.created(w.Disk, by.Name, key, body)
+		w.ledger.created(w.Disk, by.client(), key, body)
 	}
 }
 
 func (w *World) deleted(by *Process, o objstore.Object) {
 	if w.ledger != nil {
-		w.ledger.deleted(w.Disk, by.Name, o)
+		w.ledger.deleted(w.Disk, by.client(), o)
 	}
 }

@@ -97,6 +97,12 @@ func (w *World) Bucket(client string) objstore.Bucket { return &bucket{p: w.Proc
 // Bucket returns the world's bucket as p sees it.
 func (p *Process) Bucket() objstore.Bucket { return &bucket{p: p} }
 
+// latePrefix is before the name of what lands when its client has given it up.
+const latePrefix = "late-"
+
+// client is who made the request, whenever it lands.
+func (p *Process) client() string { return strings.TrimPrefix(p.Name, latePrefix) }
+
 // Dead reports whether it has died.
 func (p *Process) Dead() bool {
 	p.w.mu.Lock()
@@ -179,9 +185,7 @@ func (w *World) Sleep(client string) func(context.Context, time.Duration) error 
 
 // ask makes one request. An error means that nothing is known of it.
 func (p *Process) ask(ctx context.Context, verb fault.Verb, key string, body []byte, do func(r *request, d *mem.Bucket) string) error {
-	r := &request{by: p, thread: thread(ctx), verb: verb, key: key, body: body}
-	r.do = func(d *mem.Bucket) string { return do(r, d) }
-	err := p.w.park(r)
+	err := p.w.park(&request{by: p, thread: thread(ctx), verb: verb, key: key, body: body, do: do})
 	if err == nil && p.Dead() {
 		err = ErrDead
 	}

@@ -86,11 +86,13 @@ type request struct {
 	key    string
 	body   []byte // of a put
 	seq    int
-	until  time.Time                  // of a sleeper
-	jump   time.Duration              // without a verb: by how much the world's clock goes on
-	do     func(d *mem.Bucket) string // takes effect; says in a word what was answered
-	answer chan error                 // nil: nobody waits for it
-	last   bool                       // it lands behind all others
+	until  time.Time     // of a sleeper
+	jump   time.Duration // without a verb: by how much the world's clock goes on
+	// do takes effect, for the request itself or for one that lands in its place later; it
+	// says in a word what was answered.
+	do     func(r *request, d *mem.Bucket) string
+	answer chan error // nil: nobody waits for it
+	last   bool       // it lands behind all others
 }
 
 // who is whose turn it is when the request goes on: a process, or a thread of one.
@@ -236,7 +238,7 @@ func (w *World) step(r *request, fate Fate) {
 		if end == Torn {
 			r.body = r.body[:len(r.body)/2]
 		}
-		heard = r.do(w.Disk)
+		heard = r.do(r, w.Disk)
 	}
 	if r.verb == fault.PutIfAbsent && r.answer != nil {
 		if w.Puts++; fate != Arrives {
@@ -249,7 +251,7 @@ func (w *World) step(r *request, fate Fate) {
 	}
 	if fate == LandsLate {
 		late := *r
-		late.by, late.answer = &Process{w: w, Name: "late-" + r.by.Name}, nil
+		late.by, late.answer = &Process{w: w, Name: latePrefix + r.by.Name}, nil
 		w.mu.Lock()
 		w.parked = append(w.parked, &late)
 		w.mu.Unlock()
