@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/salvor-io/salvor/manifest"
@@ -116,7 +117,16 @@ func (p *Permit) held(st *manifest.State) error {
 // lockOwner is who holds the write lock while an operation is undone: whoever does
 // it. A recoverer that takes over from a dead one finds the lock its own; which of
 // the two may go on is said by the epoch.
-func lockOwner(op manifest.OperationID) string { return "roll-back/" + string(op) }
+func lockOwner(op manifest.OperationID) string { return rollBackOwner + string(op) }
+
+const rollBackOwner = "roll-back/"
+
+// HoldsWriters reports whether a write lock asks for more than that nobody publishes: that
+// nobody writes. That of a roll-back does not. It is there for what the manifest names, and
+// what a log takes meanwhile goes out when it has ended.
+func HoldsWriters(l *manifest.Lock) bool {
+	return l != nil && !strings.HasPrefix(l.Owner, rollBackOwner)
+}
 
 // acquire makes a permit: it registers the recoverer, ends the epoch of the
 // operation and takes the write lock. *manifest.LockedError: somebody else holds it.

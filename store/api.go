@@ -154,7 +154,7 @@ type Hold struct {
 
 func (s *Store) getLock(w http.ResponseWriter, _ *http.Request) {
 	var h Hold
-	if l := s.held(); l != nil {
+	if l := s.held(); recovery.HoldsWriters(l) {
 		who, _ := s.gate.state()
 		h = Hold{Held: true, Mode: l.Mode, Owner: l.Owner, Reason: l.Reason, Since: l.Since, Until: l.Until, Parked: who.parked}
 	}

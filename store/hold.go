@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/recovery"
 )
 
 // A store that is held looks at the manifest again and again, so that it goes on
@@ -19,13 +20,14 @@ const (
 )
 
 // heed does what the manifest says of the write lock: who comes to write is parked
-// while somebody holds it. Those who are inside already are finished.
+// while somebody holds it, but for a roll-back (see [recovery.HoldsWriters]), for which
+// only the checkpoints wait. Those who are inside already are finished.
 //
 // It is remembered on disk before it is told: whoever is told relies on it, and the
 // next process here may have to start while nobody can read the manifest.
 func (s *Store) heed(l *manifest.Lock) {
 	same := func(other *manifest.Lock) bool { return l == other || l != nil && other != nil && *l == *other }
-	if l != nil && !same(s.held()) {
+	if recovery.HoldsWriters(l) && !same(s.held()) {
 		s.gate.held(frozen(l, s.opt.Now))
 	}
 	if !same(s.kept) {
@@ -46,7 +48,8 @@ func (s *Store) heed(l *manifest.Lock) {
 	s.signal.Notify()
 }
 
-// held returns the lock that the store heeds; nil when there is none.
+// held returns the lock that the store heeds, whether or not it holds writers back; nil
+// when there is none.
 func (s *Store) held() *manifest.Lock {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 	"github.com/salvor-io/salvor/control"
 	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/objstore"
+	"github.com/salvor-io/salvor/recovery"
 )
 
 // hastened is the time between two checkpoints of a process that was asked to have
@@ -110,7 +111,7 @@ func (s *Store) follow(h *heeded, spent string) {
 // told says what a client is told that may not write now; nil: it may. Under mu.
 func (s *Store) told() func() *Refusal {
 	switch {
-	case s.lock != nil:
+	case recovery.HoldsWriters(s.lock):
 		return frozen(s.lock, s.opt.Now)
 	case s.heeding.drains():
 		r := &Refusal{Reason: ReasonDraining, RetryAfter: time.Second, Message: fmt.Sprintf(

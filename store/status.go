@@ -8,6 +8,7 @@ import (
 
 	"github.com/salvor-io/salvor/control"
 	"github.com/salvor-io/salvor/manifest"
+	"github.com/salvor-io/salvor/recovery"
 	"github.com/salvor-io/salvor/store/log"
 )
 
@@ -53,7 +54,7 @@ func (s *Store) Status() control.Status {
 		st.State = control.Starting
 	case why != nil:
 		st.State = control.Draining
-	case lock != nil:
+	case recovery.HoldsWriters(lock):
 		st.State = control.Draining
 		if lock.Mode == manifest.Frozen {
 			st.State = control.Frozen

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -19,13 +20,17 @@ import (
 )
 
 const (
-	neighbourWindow  = 40 * time.Second // of one side
-	neighbourRounds  = 5
+	neighbourBlock   = 5 * time.Second         // with freezes in it, or without
+	neighbourPairs   = 60                      // of a block of each kind
+	neighbourEvery   = 2500 * time.Millisecond // one freeze, as often as goal 14 makes them
+	neighbourWarm    = time.Minute             // not counted: the pods were just made
+	neighbourRate    = 100                     // writes a second: a hundred pods are a load of their own
 	neighboursFrozen = "orders-0"
 )
 
 // neighbours is the goal about the other stores: n of them take writes by the clock,
-// and one is frozen and let go once a second, or not, in windows that take turns.
+// and one is frozen and let go every 2.5 s, or not, in short blocks that take turns, so
+// that what else the machine does falls on both kinds alike.
 func (b *bench) neighbours(ctx context.Context, n int) error {
 	b.Say("goal 15: one of %d stores is frozen and let go, again and again", n)
 	o := harness.StoreOptions{Namespace: "bench-neighbours", Name: neighboursFrozen, Replicas: 1, Interval: "5m"}
@@ -44,77 +49,117 @@ func (b *bench) neighbours(ctx context.Context, n int) error {
 			return err
 		}
 	}
-	const rate = 100 // a hundred pods are a load of their own
-	load, err := b.StartOpenLoad(ctx, o, targets, rate)
+	load, err := b.StartOpenLoad(ctx, o, targets, neighbourRate)
 	if err != nil {
 		return err
 	}
-	var quiet, frozen []span
-	cycles := 0
-	for i := range neighbourRounds {
-		for side := range 2 {
-			s := span{from: time.Now()}
-			s.to = s.from.Add(neighbourWindow)
-			if (i+side)%2 == 0 { // ABBAABBA...: a drift of the machine is on both sides
-				quiet = append(quiet, s)
-				if err := objstore.Sleep(ctx, neighbourWindow); err != nil {
-					return err
-				}
-				continue
-			}
-			frozen = append(frozen, s)
-			for time.Now().Before(s.to) {
-				next := time.Now().Add(time.Second)
-				if err := b.freezeOnce(ctx, o, fmt.Sprintf("cycle-%d", cycles)); err != nil {
-					return err
-				}
-				cycles++
-				if err := objstore.Sleep(ctx, time.Until(next)); err != nil {
-					return err
-				}
-			}
-		}
-		b.Say("%d of %d pairs of windows", i+1, neighbourRounds)
+	if err := objstore.Sleep(ctx, neighbourWarm); err != nil {
+		return err
+	}
+	pairs, cycles, err := b.freezeInTurns(ctx, o)
+	if err != nil {
+		return err
 	}
 	acked, traces, err := load.StopAndVerify(ctx)
 	if err != nil {
 		return err
 	}
-	p99 := func(spans []span) (each []time.Duration, median time.Duration) {
-		for _, s := range spans {
-			var took []time.Duration
-			for _, t := range traces {
-				if t.Target != 0 && !t.Due.Before(s.from) && t.Due.Before(s.to) {
-					took = append(took, t.Took)
-				}
-			}
-			each = append(each, exact(took, .99))
-		}
-		return each, slices.Sorted(slices.Values(each))[len(each)/2]
-	}
 	failed := 0
+	took := make([][2][]time.Duration, len(pairs)) // of a pair's blocks: without freezes, with them
 	for _, t := range traces {
 		failed += len(t.Failed)
+		for i, p := range pairs {
+			switch {
+			case t.Target == 0: // the store that is frozen
+			case p.quiet.has(t.Due):
+				took[i][0] = append(took[i][0], t.Took)
+			case p.frozen.has(t.Due):
+				took[i][1] = append(took[i][1], t.Took)
+			}
+		}
 	}
-	without, a := p99(quiet)
-	with, f := p99(frozen)
+	quiet, frozen := pooled(took, func(int) bool { return false })
+	chance := byLot(took)
 	fmt.Printf(`
-goal 15   %d stores, %d writes a second over all of them; one is frozen and let go %d times, in %d windows of %s of %d
-  p99 of the others, windows without a freeze  %s
-  p99 of the others, windows with freezes      %s
-  median with / median without = %.3f   (land 1.05); the windows without one differ among each other by %.3f
+goal 15   %d stores, %d writes a second over all of them; one is frozen and let go %d times, in %d of %d blocks of %s
+  the others' writes    n       p50         p90         p99
+  blocks without        %-7d %-11s %-11s %s
+  blocks with freezes   %-7d %-11s %-11s %s
+  p99 with / p99 without = %.3f   (land 1.05); with the kinds dealt by lot within each pair, 1,000 times: %.3f to %.3f in 90 of 100
   failed writes: %d of %d; acknowledged %d, each of them there
 
-`, n, rate, cycles, len(frozen), neighbourWindow, len(frozen)+len(quiet), rounded(without), rounded(with), float64(f)/float64(a),
-		float64(slices.Max(without))/float64(slices.Min(without)), failed, len(traces), acked)
+`, n, neighbourRate, cycles, len(pairs), 2*len(pairs), neighbourBlock,
+		len(quiet), rounded(quiet, .5), rounded(quiet, .9), rounded(quiet, .99),
+		len(frozen), rounded(frozen, .5), rounded(frozen, .9), rounded(frozen, .99),
+		float64(exact(frozen, .99))/float64(exact(quiet, .99)), chance[len(chance)/20], chance[len(chance)-1-len(chance)/20], failed, len(traces), acked)
 	return nil
 }
 
-func rounded(ds []time.Duration) (out []time.Duration) {
-	for _, d := range ds {
-		out = append(out, d.Round(10*time.Microsecond))
+// A pair is a block without freezes and a block with them, one after the other.
+type pair struct{ quiet, frozen span }
+
+func (s span) has(t time.Time) bool { return !t.Before(s.from) && t.Before(s.to) }
+
+// freezeInTurns makes the blocks: ABBAABBA..., so that a drift is on both sides.
+func (b *bench) freezeInTurns(ctx context.Context, o harness.StoreOptions) (pairs []pair, cycles int, err error) {
+	for i := range neighbourPairs {
+		var p pair
+		for side := range 2 {
+			s := span{from: time.Now()}
+			if (i+side)%2 == 0 {
+				if err := objstore.Sleep(ctx, neighbourBlock); err != nil {
+					return nil, 0, err
+				}
+				s.to = time.Now()
+				p.quiet = s
+				continue
+			}
+			for time.Since(s.from) < neighbourBlock {
+				next := time.Now().Add(neighbourEvery)
+				if err := b.freezeOnce(ctx, o, fmt.Sprintf("cycle-%d", cycles)); err != nil {
+					return nil, 0, err
+				}
+				cycles++
+				if err := objstore.Sleep(ctx, time.Until(next)); err != nil {
+					return nil, 0, err
+				}
+			}
+			s.to = time.Now() // with the last freeze whole
+			p.frozen = s
+		}
+		pairs = append(pairs, p)
+		if i%10 == 9 {
+			b.Say("%d of %d pairs of blocks", i+1, neighbourPairs)
+		}
 	}
-	return out
+	return pairs, cycles, nil
+}
+
+// pooled has how long each write took, by the kind of its block. A pair that is
+// exchanged counts with its two blocks taken for each other.
+func pooled(took [][2][]time.Duration, exchanged func(pair int) bool) (quiet, frozen []time.Duration) {
+	for i, each := range took {
+		if exchanged(i) {
+			each[0], each[1] = each[1], each[0]
+		}
+		quiet, frozen = append(quiet, each[0]...), append(frozen, each[1]...)
+	}
+	return quiet, frozen
+}
+
+// byLot is the ratio of the two 99th percentiles when a lot says, within each pair, which
+// block is taken for the one with freezes: what the machine alone makes of it.
+func byLot(took [][2][]time.Duration) (ratios []float64) {
+	lot := rand.New(rand.NewPCG(15, 0)) // the same lots in every run
+	for range 1000 {
+		quiet, frozen := pooled(took, func(int) bool { return lot.IntN(2) == 1 })
+		ratios = append(ratios, float64(exact(frozen, .99))/float64(exact(quiet, .99)))
+	}
+	return slices.Sorted(slices.Values(ratios))
+}
+
+func rounded(took []time.Duration, q float64) string {
+	return exact(took, q).Round(10 * time.Microsecond).String()
 }
 
 // freezeOnce freezes a store, and lets it go when it is held.

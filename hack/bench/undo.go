@@ -23,10 +23,10 @@ import (
 type span struct{ from, to time.Time }
 
 // undo is the goal about a freeze for a roll-back: n times a writer without a pod
-// leaves an operation that readers can see half of, and the operator drains the store,
-// undoes it and lets go, while writes come by the clock to the store's pods. A write that came
-// when the store was closed waited until it was open: the longest wait of a roll-back is how
-// long it was closed, up to the distance between two writes.
+// leaves an operation that readers can see half of, and the operator locks the store,
+// undoes it and lets go, while writes come by the clock to the store's pods. The longest
+// wait of a write that was under way while the lock was held is for how long the store was
+// closed, up to the distance between two writes.
 func (b *bench) undo(ctx context.Context, n int) error {
 	b.Say("goal 14: %d freezes for a roll-back, under writes that come by the clock", n)
 	const elected = "- --leader-elect\n"
@@ -104,7 +104,6 @@ func (b *bench) undone(ctx context.Context, root objstore.Bucket) (s span, err e
 	if err == nil {
 		return s, fmt.Errorf("%s did not die", op)
 	}
-	s.from = time.Now()
 	out, _, err := harness.AwaitOutcome(ctx, root, op, time.Minute)
 	if err != nil {
 		return s, err
@@ -123,19 +122,40 @@ func (b *bench) undone(ctx context.Context, root objstore.Bucket) (s span, err e
 		return s, fmt.Errorf("%s is over, and %s holds a lock", op, l.Owner)
 	}
 	s.to = time.Now()
-	return s, nil
+	s.from, err = locked(ctx, m, out)
+	return s, err
 }
 
-// waits are the longest wait of a write that came in each of the spans, the waits of
-// those that came in none, and how many tries failed.
+// locked is when the lock was asked for under which an operation was undone. It stands a
+// few publications before the decision, as the pods' checkpoints have left room.
+func locked(ctx context.Context, m *manifest.Store, undone manifest.Outcome) (time.Time, error) {
+	for v := undone.Version; v > 0 && v+100 > undone.Version; v-- {
+		b, err := m.Batch(ctx, v)
+		if err != nil {
+			return time.Time{}, err
+		}
+		for _, e := range b.Entries {
+			if e.Kind == manifest.KindLock && e.Operation == undone.Operation {
+				return e.Lock.Since, nil
+			}
+		}
+	}
+	return time.Time{}, fmt.Errorf("no lock was taken before the roll-back of %s", undone.Operation)
+}
+
+// waits are the longest wait of a write that was under way in each of the spans, the waits
+// of those that were in none, and how many tries failed.
 func waits(traces []load.Trace, spans []span) (longest, others []time.Duration, failed int) {
 	longest = make([]time.Duration, len(spans))
 	for _, t := range traces {
 		failed += len(t.Failed)
+		// The first span that does not end before the write was due.
 		i, _ := slices.BinarySearchFunc(spans, t.Due, func(s span, due time.Time) int { return s.to.Compare(due) })
-		if i < len(spans) && !t.Due.Before(spans[i].from) {
-			longest[i] = max(longest[i], t.Took)
-		} else {
+		alone := true
+		for ; i < len(spans) && !t.Answered().Before(spans[i].from); i++ {
+			longest[i], alone = max(longest[i], t.Took), false
+		}
+		if alone {
 			others = append(others, t.Took)
 		}
 	}

@@ -31,7 +31,8 @@ type Options struct {
 	Gap time.Duration
 	// Every makes it an open loop: for each target a transaction is due that often,
 	// whether or not the ones before it were answered, and waits for a free worker. 0: a
-	// closed loop, in which each worker sends its next one when it has an answer.
+	// closed loop, in which each worker sends its next one when it has an answer. The
+	// targets take turns: together they get one each Every / len(Targets).
 	Every time.Duration
 	// Trace is called for every transaction that was acknowledged, by one at a time;
 	// nil: nobody looks.
@@ -85,7 +86,7 @@ func (o Options) withDefaults() Options {
 	}
 	if o.HTTP == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxIdleConnsPerHost = o.Concurrency
+		t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, o.Concurrency // of all hosts: no bound
 		o.HTTP = &http.Client{Transport: t, Timeout: o.Timeout}
 	}
 	if o.Now == nil {
@@ -113,7 +114,8 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	for i := range due {
 		if o.Every > 0 {
 			due[i] = make(chan time.Time)
-			wg.Go(func() { r.schedule(ctx, due[i]) })
+			first := r.began.Add(o.Every * time.Duration(i) / time.Duration(len(due))) // not all targets at once
+			wg.Go(func() { r.schedule(ctx, first, due[i]) })
 		}
 	}
 	for n := range o.Concurrency {

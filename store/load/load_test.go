@@ -193,6 +193,32 @@ func TestAnOpenLoopDoesNotWaitForAnswers(t *testing.T) {
 	}
 }
 
+// A burst at all targets at once is not what an open loop of that rate is: the targets
+// take turns, one each Every divided by their number.
+func TestTheTargetsOfAnOpenLoopTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var due []time.Duration
+		_, err := load.Run(t.Context(), load.Options{
+			Targets: []string{"http://a", "http://b", "http://c", "http://d"}, Every: time.Second, Concurrency: 8, Transactions: 12,
+			NewID: func() string { return "RUN" },
+			HTTP: &http.Client{Transport: fakeStore(func(store.Transaction) (int, string) {
+				return http.StatusOK, `{"position":1}`
+			})},
+			Trace: func(tr load.Trace) { due = append(due, tr.Due.Sub(began)) },
+		})
+		slices.Sort(due)
+		if err != nil || len(due) != 12 {
+			t.Fatalf("%v, %v", due, err)
+		}
+		for i, d := range due {
+			if d != time.Duration(i)*250*time.Millisecond {
+				t.Fatalf("due %v", due)
+			}
+		}
+	})
+}
+
 // What became of a transaction names each try that failed, with its status.
 func TestATraceNamesWhatFailed(t *testing.T) {
 	calls := 0

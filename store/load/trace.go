@@ -36,11 +36,11 @@ type Try struct {
 	Says   string        `json:"says"`
 }
 
-// schedule makes a transaction due each Every, whether or not the ones before it were
-// answered. One that finds no free worker is due since then all the same.
-func (r *run) schedule(ctx context.Context, due chan<- time.Time) {
+// schedule makes a transaction due each Every from first on, whether or not the ones
+// before it were answered. One that finds no free worker is due since then all the same.
+func (r *run) schedule(ctx context.Context, first time.Time, due chan<- time.Time) {
 	defer close(due)
-	for next := r.opt.Now(); r.take(); next = next.Add(r.opt.Every) {
+	for next := first; r.take(); next = next.Add(r.opt.Every) {
 		if wait := next.Sub(r.opt.Now()); wait > 0 && r.opt.Sleep(ctx, wait) != nil {
 			return
 		}
