@@ -31,13 +31,13 @@ func (w *world) halfSeen() manifest.OperationID {
 		if err != nil {
 			return "", err
 		}
-		lake := recovery.NewWriter(m, recovery.WriterOptions{ID: "lake", Process: manifest.ProcessID(newID()), NewID: newID, Await: time.Second})
+		lake := recovery.NewWriter(m, recovery.WriterOptions{ID: "lake", Process: manifest.ProcessID(newID()), NewID: newID, Await: 10 * time.Millisecond})
 		if err := lake.Register(ctx); err != nil {
 			return "", err
 		}
 		op := recovery.Operation{Kind: recovery.KindForeign}
 		for _, t := range []manifest.TableID{"x", "y"} {
-			op.Changes = append(op.Changes, recovery.Change{Table: t, Write: commitlog.New(b, objstore.Patience{Bound: time.Second}).Write(content)})
+			op.Changes = append(op.Changes, recovery.Change{Table: t, Write: commitlog.New(b, objstore.Patience{Bound: 10 * time.Millisecond}).Write(content)})
 		}
 		r, err := lake.Commit(ctx, op)
 		return r.Operation, err
