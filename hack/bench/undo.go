@@ -85,15 +85,21 @@ func (b *bench) undo(ctx context.Context, n int) error {
 		return fmt.Errorf("what was acknowledged: %w", err)
 	}
 	closed, open, failed := waits(traces, spans)
+	var before []span // as long, and without a lock
+	for _, s := range spans {
+		before = append(before, span{s.from.Add(-beforeLock), s.to.Add(-beforeLock)})
+	}
+	machine, _, _ := waits(traces, before)
 	lw := exact(puts, .5)
 	fmt.Printf(`
 goal 14   freeze, roll-back, thaw: %d times, under %d writes a second that come by the clock
   the store takes no write       %s
+  as long before, with no lock   %s
   a write at any other time      %s
   p50 of the first / serial PUT p50 of %s = %.1f   (land 10), its p99 %s (land 100ms)
   failed writes: %d of %d   (land 0); acknowledged %d, each of them there
 
-`, n, rate, harness.Quantiles(closed), harness.Quantiles(open), lw, float64(exact(closed, .5))/float64(lw), quantile(closed, .99), failed, len(traces), acked)
+`, n, rate, harness.Quantiles(closed), harness.Quantiles(machine), harness.Quantiles(open), lw, float64(exact(closed, .5))/float64(lw), quantile(closed, .99), failed, len(traces), acked)
 	return nil
 }
 
@@ -125,6 +131,10 @@ func (b *bench) undone(ctx context.Context, root objstore.Bucket) (s span, err e
 	s.from, err = locked(ctx, m, out)
 	return s, err
 }
+
+// beforeLock is how long before a lock there was none for certain: what is half done is
+// found after a second.
+const beforeLock = 600 * time.Millisecond
 
 // locked is when the lock was asked for under which an operation was undone. It stands a
 // few publications before the decision, as the pods' checkpoints have left room.
