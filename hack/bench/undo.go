@@ -117,7 +117,7 @@ func (b *bench) undone(ctx context.Context, root objstore.Bucket) (s span, err e
 	if out.Kind != manifest.KindRollBack {
 		return s, fmt.Errorf("%s came to %s", op, out.Kind)
 	}
-	if _, err := over(ctx, root, op); err != nil {
+	if s.to, err = over(ctx, root, op); err != nil { // the lock was released before
 		return s, err
 	}
 	m, err := manifest.Open(ctx, root, manifest.Options{NewID: func() string { return "reader" }})
@@ -127,7 +127,6 @@ func (b *bench) undone(ctx context.Context, root objstore.Bucket) (s span, err e
 	if l := m.View().Lock; l != nil {
 		return s, fmt.Errorf("%s is over, and %s holds a lock", op, l.Owner)
 	}
-	s.to = time.Now()
 	s.from, err = locked(ctx, m, out)
 	return s, err
 }
