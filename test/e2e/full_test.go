@@ -41,7 +41,7 @@ var _ = Describe("A volume that is full", Ordered, Serial, func() {
 		if err != nil {
 			return err
 		}
-		return h.ToPod("POST", namespace, pod, harness.APIPort, "/v1/transactions").SetHeader("Content-Type", "application/json").Body(body).Do(ctx).Error()
+		return h.ToPod("POST", namespace, pod, harness.APIPort, "/v1/transactions").SetHeader("Content-Type", "application/json").Body(body).MaxRetries(0).Do(ctx).Error()
 	}
 	poisoned := func(ctx context.Context) (string, string, error) {
 		var ws v1alpha1.WALStore
