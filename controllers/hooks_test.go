@@ -507,7 +507,11 @@ func TestAHookRunIsDeletedByHand(t *testing.T) {
 	w.smt("restart", v1alpha1.ConditionHeld, "True Frozen")
 	dbs[0].set(func() { dbs[0].answers["/restore"] = 500 })
 	w.thaw(m)
-	eventually(t, "an attempt", func() bool { return dbs[0].count("POST /restore") > 0 })
+	// Written down, so that nobody writes to the HookRun while it goes, and tells of it then.
+	eventually(t, "a failed attempt", func() bool {
+		post := w.hookRun("ledger").Status.Pods[0].Hooks[0].Post
+		return post != nil && post.Attempts > 2 && post.EndedAt != nil && post.Result == v1alpha1.HookFailed
+	})
 	must(t, w.client.Delete(w.ctx, w.hookRun("ledger")))
 	w.unlocked("ledger")
 }

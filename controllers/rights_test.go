@@ -82,8 +82,6 @@ func TestTheOperatorNeedsNoMoreThanItsRules(t *testing.T) {
 				must(t, w.client.List(w.ctx, &l, client.InNamespace(w.namespace)))
 				return len(l.Items) > 0
 			})
-			p.restart()
-			w.streaming("ledger")
 			p.poisons(control.IO)
 			w.evicted("ledger-0")
 			w.managedStore("managed", 1)

@@ -196,14 +196,24 @@ func (r *RecoverySidecarReconciler) setup(mgr ctrl.Manager, woken *wake) error {
 		Complete(r)
 }
 
-// setup: StoreMaintenances when they appear, change or vanish, and whatever pods
-// say of a lock. Our own status is no news.
+// setup: StoreMaintenances when they appear, change or vanish, HookRuns that somebody
+// deletes, and whatever pods say of a lock. Our own status is no news.
 func (r *StoreMaintenanceReconciler) setup(mgr ctrl.Manager, woken *wake) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("storemaintenance").
 		For(&v1alpha1.StoreMaintenance{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.HookRun{}, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
+			return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: o.(*v1alpha1.HookRun).Spec.Maintenance.Name}}}
+		}), builder.WithPredicates(onlyDeletions)).
 		WatchesRawSource(source.Func(woken.Start)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4, SkipNameValidation: &r.opt.SkipNameValidation}).
 		Complete(r)
+}
+
+// onlyDeletions: everything else that a HookRun comes to is told by its own reconciler.
+var onlyDeletions = predicate.Funcs{
+	CreateFunc:  func(event.CreateEvent) bool { return false },
+	UpdateFunc:  func(event.UpdateEvent) bool { return false },
+	GenericFunc: func(event.GenericEvent) bool { return false },
 }
 
 // arrivals puts a resource into the queue with the urgency of what it stands for,
