@@ -55,15 +55,13 @@ func (r *StoreMaintenanceReconciler) Reconcile(ctx context.Context, req ctrl.Req
 	err := r.live.Get(ctx, req.NamespacedName, &m)
 	switch {
 	case apierrors.IsNotFound(err):
-		r.held.forget(req.NamespacedName)
-		return ctrl.Result{}, r.orphans(ctx, req.NamespacedName)
+		return ctrl.Result{}, r.over(ctx, req.NamespacedName)
 	case err != nil:
 		return ctrl.Result{}, err
 	}
 	st := m.Status.DeepCopy()
 	if holds(st.Conditions, v1alpha1.ConditionReleased) {
-		r.held.forget(req.NamespacedName)
-		return ctrl.Result{}, r.orphans(ctx, req.NamespacedName) // one of another uid, of the same name
+		return ctrl.Result{}, r.over(ctx, req.NamespacedName) // one of another uid, of the same name
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.opt.PassTimeout)
 	defer cancel()
@@ -92,6 +90,15 @@ func (r *StoreMaintenanceReconciler) Reconcile(ctx context.Context, req ctrl.Req
 		return ctrl.Result{RequeueAfter: time.Millisecond}, nil // from the top: the resource is read again
 	}
 	return r.tell(ctx, &m, st, progress{plan: seen.Plan, views: seen.Views, after: r.lookAfter(seen.Plan)}, nil)
+}
+
+// over releases what a maintenance has left, and forgets it when that was done.
+func (r *StoreMaintenanceReconciler) over(ctx context.Context, key types.NamespacedName) error {
+	if err := r.orphans(ctx, key); err != nil {
+		return err
+	}
+	r.held.forget(key)
+	return nil
 }
 
 // accept chooses the stores, once, in the order in which their locks are taken. A

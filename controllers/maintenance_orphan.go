@@ -24,6 +24,10 @@ import (
 // The evidence is the API server's own word, past the cache: there is none of that
 // name, or another one, or it is over. The lock carries name and uid, so that a
 // successor of the same name does not keep it, and nobody else's is touched.
+//
+// A root is asked if the maintenance was about its store, or if the manifest that is
+// remembered says so; the others of the namespace are not. What is remembered may be
+// old: heldBy wakes this when it is newer.
 func (r *StoreMaintenanceReconciler) orphans(ctx context.Context, key types.NamespacedName) error {
 	var l v1alpha1.WALStoreList
 	if err := r.List(ctx, &l, client.InNamespace(key.Namespace)); err != nil {
@@ -32,7 +36,11 @@ func (r *StoreMaintenanceReconciler) orphans(ctx context.Context, key types.Name
 	var failed error
 	for i := range l.Items {
 		ws := &l.Items[i]
-		if root := r.roots.Get(ws.UID); root != nil && !root.doubt.Load() {
+		root := r.roots.Get(ws.UID)
+		if root == nil || root.doubt.Load() {
+			continue
+		}
+		if name, _, ok := maintainer(root.Manifest.View().Lock); ok && name == key.Name || r.held.about(key, ws.Name) {
 			failed = errors.Join(failed, r.orphan(ctx, ws, root, key))
 		}
 	}

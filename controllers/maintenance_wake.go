@@ -35,6 +35,13 @@ func (h *holders) note(key types.NamespacedName, stores []v1alpha1.MaintainedSto
 	h.of[key] = names
 }
 
+// about reports whether a maintenance is known to be about a store.
+func (h *holders) about(key types.NamespacedName, store string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Contains(h.of[key], store)
+}
+
 func (h *holders) forget(key types.NamespacedName) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
