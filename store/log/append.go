@@ -29,7 +29,9 @@ func (l *Log) Append(body []byte, apply func(Position)) (Ticket, error) {
 		return Ticket{}, err
 	}
 	l.pending.put(kindWhole, 0, l.next, body, bodySum)
-	return l.promise(apply), nil
+	t := l.promise(apply)
+	l.wakeFlusher()
+	return t, nil
 }
 
 // Commit gives the events the next position, as one transaction, and hands it to the
@@ -67,7 +69,9 @@ func (l *Log) Commit(events [][]byte, apply func(Position)) (Ticket, error) {
 		}
 		l.pending.put(k, i, l.next, e, sums[i])
 	}
-	return l.promise(apply), nil
+	t := l.promise(apply)
+	l.wakeFlusher()
+	return t, nil
 }
 
 // Checkpoint notes in the log that a checkpoint elsewhere covers everything up to p:
@@ -92,7 +96,7 @@ func (l *Log) Checkpoint(p Position) error {
 	l.checkpoint = p
 	l.pending.put(kindCheckpoint, 0, l.next-1, body, crc32.Checksum(body, castagnoli))
 	t := Ticket{Position: l.next - 1, log: l, gen: l.pending.gen}
-	l.work.Signal()
+	l.wakeFlusher()
 	l.mu.Unlock()
 	if err := t.Wait(); err != nil || l.opt.Mode == SyncCommit {
 		return err
@@ -116,7 +120,6 @@ func (l *Log) promise(apply func(Position)) Ticket {
 		l.pending.applies = append(l.pending.applies, applied{t.Position, apply})
 	}
 	l.next++
-	l.work.Signal()
 	return t
 }
 

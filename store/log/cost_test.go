@@ -50,6 +50,14 @@ func TestACommitAllocatesNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(200, commit); n >= 1 {
 			t.Errorf("mode %s: %.2f allocations for a commit", name, n)
 		}
+		write := func() {
+			if _, err := l.Write(body, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := testing.AllocsPerRun(200, write); n >= 1 {
+			t.Errorf("mode %s: %.2f allocations for a write", name, n)
+		}
 		mustClose(t, l)
 	}
 }

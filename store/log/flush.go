@@ -22,14 +22,20 @@ func (l *Log) flush() {
 			return
 		}
 		previous = len(b.heads)
-		if p := l.write(b, durable); p != nil {
-			l.fail(p)
-			return
-		}
-		if !l.settle(b) {
+		if !l.carry(b, durable) {
 			return
 		}
 	}
+}
+
+// carry brings the batch that is on its way into the log and tells everybody who waits
+// for it; false when the log is poisoned.
+func (l *Log) carry(b *batch, durable Position) bool {
+	if p := l.write(b, durable); p != nil {
+		l.fail(p)
+		return false
+	}
+	return l.settle(b)
 }
 
 // cohort bounds how often the flusher lets others go first. It does so while fewer than
@@ -42,13 +48,15 @@ const (
 )
 
 // take waits for a batch; nil when the log is closed and nothing is left, or when it
-// is poisoned.
+// is poisoned. It returns while nobody else has one on its way.
 func (l *Log) take(previous int) (*batch, Position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.poison.Load() == nil && len(l.pending.heads) == 0 && !l.closing {
+	l.idle = true
+	for l.flushing != nil || l.poison.Load() == nil && len(l.pending.heads) == 0 && !l.closing {
 		l.work.Wait()
 	}
+	l.idle = false
 	// Those who were just told come back in a moment: otherwise they and the others take
 	// turns, and each flush serves half of them.
 	for i := 0; i < cohort && previous >= lonely && previous < crowd && len(l.pending.heads) < previous && !l.closing; i++ {
@@ -59,6 +67,12 @@ func (l *Log) take(previous int) (*batch, Position) {
 	if len(l.pending.heads) == 0 || l.poison.Load() != nil {
 		return nil, 0
 	}
+	return l.detach()
+}
+
+// detach puts the batch that collects on its way, while none is: whoever does is the one
+// who writes, until it has settled. Under mu.
+func (l *Log) detach() (*batch, Position) {
 	b := l.pending
 	l.flushing, l.pending, l.free = b, l.free, nil
 	l.pending.reset(b.gen+1, l.opt.MaxPending)
@@ -142,11 +156,13 @@ func (l *Log) settle(b *batch) bool {
 	if b.done != nil {
 		close(b.done)
 	}
+	told := l.told[b.gen&1] // b belongs to others behind mu
 	l.flushing, l.free = nil, b
 	l.moved.Broadcast()
 	l.prepare()
+	l.wakeFlusher()
 	l.mu.Unlock()
-	l.told[b.gen&1].Broadcast()
+	told.Broadcast()
 	return true
 }
 

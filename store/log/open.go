@@ -95,13 +95,14 @@ type Log struct {
 	lock io.Closer
 	id   [16]byte
 	// incarnation is the highest that a file of this log has. It belongs to Open and
-	// Recover, then to the flusher.
+	// Recover, then to whoever has a batch on its way.
 	incarnation uint64
 
 	// files is held while the active segment changes, is synced behind the flusher's
 	// back, or is closed. It is taken before mu.
 	files sync.Mutex
-	// active and size belong to the flusher once it runs; active changes under files.
+	// active, seed and size belong to whoever has a batch on its way, once the flusher
+	// runs; active changes under files.
 	active Blocks
 	seed   uint32
 	size   int64
@@ -113,7 +114,8 @@ type Log struct {
 	unsyncedNames bool
 
 	mu sync.Mutex
-	// work wakes the flusher, moved whoever waits for room, for Sync, or for an end.
+	// work wakes the flusher, and whoever writes while it is stalled; moved whoever waits
+	// for room, for Sync, or for an end.
 	work, moved *sync.Cond
 	// told wakes those who wait for a batch, by the parity of its generation. It leaves
 	// mu: a thousand waiters do not queue for it when they are told.
@@ -123,9 +125,10 @@ type Log struct {
 	spares   []string  // paths of files for coming segments
 	spareNo  int       // of the newest spare
 	running  bool      // Recover has finished
+	idle     bool      // the flusher waits for something to do
 	closing  bool
 	pending  *batch // collects while the flusher is busy
-	flushing *batch // is on its way; nil: none
+	flushing *batch // is on its way; nil: none. It belongs to the flusher, or to who is alone
 	free     *batch // the other one, while none is on its way
 	next     Position
 	// written is the newest position that the operating system has, durable the newest

@@ -105,11 +105,18 @@ func (l *Log) openBlocks(path string) (Blocks, error) {
 
 // foundSpare takes over a spare that an earlier process has left, or deletes it.
 func (l *Log) foundSpare(path string) error {
-	if _, err := fmt.Sscanf(filepath.Base(path), "%d"+spareSuffix, &l.spareNo); err != nil || len(l.spares) >= l.opt.Spares {
+	if _, err := fmt.Sscanf(filepath.Base(path), "%d"+spareSuffix, &l.spareNo); err != nil || len(l.spares) >= l.opt.Spares || !l.long(path) {
 		return l.fs.Remove(path)
 	}
 	l.spares = append(l.spares, path)
 	return nil
+}
+
+// long reports whether a file has a segment's size, or nearly. A shorter one is no spare:
+// the segment that it becomes grows commit by commit, at half the rate, and nobody knows.
+func (l *Log) long(path string) bool {
+	f, size, err := l.fs.Open(path)
+	return err == nil && f.Close() == nil && size >= l.opt.SegmentSize-l.opt.SegmentSize/8
 }
 
 // newSpare names one. Under mu.

@@ -46,17 +46,25 @@ func (l *Log) Truncate(upTo Position) error {
 }
 
 // oldest returns the path of the segment that goes next, empty when none does, and the
-// name under which it is kept for another one, if it is.
+// name under which it is kept for another one, if it is. Under truncating, without which
+// no segment goes.
 func (l *Log) oldest(upTo Position) (path, spare string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.err(); err != nil || !l.removable(upTo) {
 		return "", "", err
 	}
-	if len(l.spares) < l.opt.Spares && l.segments[0].version > 1 {
+	path = l.segments[0].path
+	if len(l.spares) >= l.opt.Spares || l.segments[0].version == 1 {
+		return path, "", nil
+	}
+	l.mu.Unlock() // nobody who appends waits while the file is looked at
+	long := l.long(path)
+	l.mu.Lock()
+	if long {
 		spare = l.newSpare()
 	}
-	return l.segments[0].path, spare, nil
+	return path, spare, nil
 }
 
 // remove takes the oldest segment out of the log, for good. A spare is used by nobody
