@@ -112,7 +112,8 @@ func (s *Store) readPinsBack(ctx context.Context, r *root) (manifest.Position, e
 		if r.readBack[name] == pin.Ref {
 			continue
 		}
-		if err := checkVersion(ctx, r.manifest.Bucket(), r.manifest.Identity().UID, s.names.id(name), pin); err != nil {
+		rest := &breather{now: s.opt.Now, sleep: s.opt.Sleep}
+		if err := checkVersion(ctx, rest, r.manifest.Bucket(), r.manifest.Identity().UID, s.names.id(name), pin); err != nil {
 			return 0, fmt.Errorf("read table %s back before the log is truncated: %w", name, err)
 		}
 		r.readBack[name] = pin.Ref

@@ -6,6 +6,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/salvor-io/salvor/objstore/envelope"
 	"github.com/salvor-io/salvor/store/log"
@@ -17,7 +18,9 @@ func EncodePart(rows []Row) (got, want []byte, err error) {
 	if want, err = envelope.Encode(partKind, PartFormat, p); err != nil {
 		return nil, nil, err
 	}
-	got, err = encodePart(p)
+	rest := &breather{now: time.Now, sleep: func(context.Context, time.Duration) error { return nil }}
+	rest.begin()
+	got, err = encodePart(context.Background(), rest, p)
 	return got, want, err
 }
 

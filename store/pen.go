@@ -8,8 +8,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"runtime"
-	"time"
 
 	"github.com/salvor-io/salvor/manifest"
 	"github.com/salvor-io/salvor/objstore"
@@ -17,42 +15,29 @@ import (
 )
 
 // pen writes the versions of a checkpoint. Commits go on beside it, so it takes little
-// of the processor at a time and rests as long as it has worked: half of one core is the
-// most that a checkpoint of any size gets. Its memory is one part.
+// of the processor at a time, and rests. Its memory is one part.
 type pen struct {
 	bucket   objstore.Bucket
 	patience objstore.Patience
-	now      func() time.Time
-	sleep    func(context.Context, time.Duration) error
+	breather breather
 }
 
-// stride is how many bytes are worked on before others get the processor.
+// stride is how many bytes are worked on between two breaths.
 const stride = 64 << 10
 
 // writePart makes a part durable and returns its digest.
 func (c *pen) writePart(ctx context.Context, key string, p part) (string, error) {
-	began := c.now()
-	raw, err := encodePart(p)
+	c.breather.begin()
+	raw, err := encodePart(ctx, &c.breather, p)
 	if err != nil {
-		return "", err
-	}
-	if err := c.rest(ctx, c.now().Sub(began)); err != nil {
 		return "", err
 	}
 	return put(ctx, c.bucket, c.patience, key, p.Operation, raw)
 }
 
-// rest is for the others.
-func (c *pen) rest(ctx context.Context, worked time.Duration) error {
-	if worked < time.Millisecond {
-		return nil
-	}
-	return c.sleep(ctx, min(worked, 100*time.Millisecond))
-}
-
 // encodePart returns the bytes that envelope.Encode returns, without looking at each row
 // again: rows have the form that json.Marshal gives them.
-func encodePart(p part) ([]byte, error) {
+func encodePart(ctx context.Context, rest *breather, p part) ([]byte, error) {
 	rows := p.Rows
 	p.Rows = []Row{}
 	frame, err := json.Marshal(p)
@@ -66,36 +51,46 @@ func encodePart(p part) ([]byte, error) {
 	head := len(envelope.Line(partKind, PartFormat, envelope.Digest(nil)))
 	raw := make([]byte, head, head+size+8)
 	raw = append(raw, frame[:len(frame)-len("]}")]...)
+	breath := len(raw) + stride
 	for i, r := range rows {
 		if i > 0 {
 			raw = append(raw, ',')
 		}
 		raw = append(appendString(append(raw, `{"key":`...), r.Key), `,"row":`...)
 		raw = append(append(raw, r.Row...), '}')
-		if i%64 == 63 {
-			runtime.Gosched()
+		if len(raw) >= breath {
+			breath = len(raw) + stride
+			if err := rest.breathe(ctx); err != nil {
+				return nil, err
+			}
 		}
 	}
 	raw = append(raw, "]}\n"...)
-	copy(raw, envelope.Line(partKind, PartFormat, digest(raw[head:])))
+	sum, err := digest(ctx, rest, raw[head:])
+	if err != nil {
+		return nil, err
+	}
+	copy(raw, envelope.Line(partKind, PartFormat, sum))
 	return raw, nil
 }
 
-// digest is envelope.Digest, stride by stride.
-func digest(b []byte) string {
+// digest is envelope.Digest, with a breath behind each stride.
+func digest(ctx context.Context, rest *breather, b []byte) (string, error) {
 	h := sha256.New()
 	for len(b) > 0 {
 		n := min(len(b), stride)
 		_, _ = h.Write(b[:n]) // it never fails
 		b = b[n:]
-		runtime.Gosched()
+		if err := rest.breathe(ctx); err != nil {
+			return "", err
+		}
 	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // checkVersion reads a version back: every object of it is there, with the bytes that
 // its digest says. It keeps none of them.
-func checkVersion(ctx context.Context, b objstore.Bucket, store string, table manifest.TableID, pin manifest.Pin) error {
+func checkVersion(ctx context.Context, rest *breather, b objstore.Bucket, store string, table manifest.TableID, pin manifest.Pin) error {
 	v, err := readMain(ctx, b, store, table, pin)
 	if err != nil {
 		return err
@@ -111,7 +106,12 @@ func checkVersion(ctx context.Context, b objstore.Bucket, store string, table ma
 		if err != nil {
 			return damaged(name, err)
 		}
-		if got := digest(o.Body[off:]); h.Digest != ref.Digest || got != ref.Digest {
+		rest.begin()
+		got, err := digest(ctx, rest, o.Body[off:])
+		if err != nil {
+			return err
+		}
+		if h.Digest != ref.Digest || got != ref.Digest {
 			return damaged(name, &envelope.DigestError{Kind: partKind, Want: ref.Digest, Got: got})
 		}
 	}

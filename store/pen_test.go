@@ -102,3 +102,51 @@ func TestACheckpointRests(t *testing.T) {
 		t.Fatalf("%d parts, and %s of rest", parts, rested)
 	}
 }
+
+// A checkpoint rests within a part, too, and while it reads it back: nobody waits for the
+// processor for as long as a part of some MiB takes.
+func TestACheckpointBreathes(t *testing.T) {
+	contract.Row(t, 64)
+	var mu sync.Mutex
+	var now time.Duration
+	rests := 0
+	w := newWorld(t)
+	p := w.start(func(o *store.Options) {
+		epoch := time.Now()
+		o.Now = func() time.Time { // each look takes longer than a burst may
+			mu.Lock()
+			defer mu.Unlock()
+			now += time.Millisecond
+			return epoch.Add(now)
+		}
+		o.Sleep = func(ctx context.Context, d time.Duration) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if d > 2*time.Millisecond {
+				t.Errorf("a rest of %s behind a burst of 1 ms", d)
+			}
+			rests++
+			return ctx.Err()
+		}
+	})
+	const rows, size = 120, 100_000 // parts of some MiB, and not one for each breath
+	for i := range rows {
+		p.must(put("large", fmt.Sprint(i), strings.Repeat("x", size)))
+	}
+	mu.Lock()
+	rests = 0
+	mu.Unlock()
+	p.checkpoint()
+	parts := 0
+	for _, key := range w.keysBelow(manifest.TablePrefix) {
+		if _, _, part := store.ParsePartKey(key); part {
+			parts++
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	// One for each 64 KiB that are encoded, and one for each that are hashed.
+	if want := 2 * rows * size / (64 << 10) * 9 / 10; parts < 1 || parts > 20 || rests < want {
+		t.Fatalf("%d parts, and %d rests, want %d", parts, rests, want)
+	}
+}

@@ -169,7 +169,7 @@ func (s *Store) change(r *root, snap snapshot, name string) recovery.Change {
 			if err := s.replaces(ctx, r, t.Table, t.Parent); err != nil {
 				return "", err
 			}
-			c := &pen{bucket: r.manifest.Bucket(), patience: s.patience(), now: s.opt.Now, sleep: s.opt.Sleep}
+			c := &pen{bucket: r.manifest.Bucket(), patience: s.patience(), breather: breather{now: s.opt.Now, sleep: s.opt.Sleep}}
 			return c.writeVersion(ctx, s.opt.PartSize, version{
 				Store: r.manifest.Identity().UID, Table: t.Table, Number: t.Number, Operation: t.Operation,
 				Epoch: t.Epoch, Parent: t.Parent, Position: manifest.Position(snap.position),

@@ -22,7 +22,7 @@ type system struct {
 }
 
 // pieceSize is how much of a large body is on its way to the disk at a time.
-const pieceSize = 256 << 10
+const pieceSize = 128 << 10
 
 var realSystem = system{
 	write: func(f *os.File, body []byte) error {
