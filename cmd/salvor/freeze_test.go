@@ -182,8 +182,8 @@ func TestFreezeThawAndLocks(t *testing.T) {
 	}
 	s.does(0, "default/orders: Thawed", "thaw", "--freeze", held[0].Freeze)
 	for namespace := range s.roots {
-		if l := s.lock(namespace); l != nil {
-			t.Errorf("%s is still held: %+v", namespace, l)
+		if l := s.lock(namespace); l != nil { // what comes next would wait for its end
+			t.Fatalf("%s is still held: %+v", namespace, l)
 		}
 	}
 	if left := s.maintenances(); len(left) != 0 {
