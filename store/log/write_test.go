@@ -15,6 +15,7 @@ import (
 
 	"github.com/salvor-io/salvor/store/log"
 	"github.com/salvor-io/salvor/store/log/logtest"
+	"github.com/salvor-io/salvor/test/contract"
 )
 
 // writes reports whether the calling goroutine is in a call of Write.
@@ -34,6 +35,7 @@ func writes() bool {
 
 // Who writes alone writes for himself: no other goroutine has a part in it.
 func TestAWriterWhoIsAloneWritesForHimself(t *testing.T) {
+	contract.Row(t, 65)
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := mustOpen(t, logtest.New())
 		for i := range 20 { // segments change meanwhile
@@ -54,6 +56,7 @@ func TestAWriterWhoIsAloneWritesForHimself(t *testing.T) {
 // Those who come while somebody writes for himself are written by the flusher, in order,
 // whichever way they come.
 func TestACrowdBehindALonelyWriter(t *testing.T) {
+	contract.Row(t, 46)
 	synctest.Test(t, func(t *testing.T) {
 		fs := logtest.New()
 		l, _ := mustOpen(t, fs)
@@ -113,6 +116,7 @@ func TestACrowdBehindALonelyWriter(t *testing.T) {
 
 // Close waits for whoever writes for himself.
 func TestCloseWaitsForALonelyWriter(t *testing.T) {
+	contract.Row(t, 48)
 	synctest.Test(t, func(t *testing.T) {
 		fs := logtest.New()
 		l, _ := mustOpen(t, fs)
@@ -142,6 +146,7 @@ func TestCloseWaitsForALonelyWriter(t *testing.T) {
 // A write that failed has a position when nobody knows what became of it, and none when
 // it is certain that there is nothing.
 func TestWhatAFailedWriteSays(t *testing.T) {
+	contract.Row(t, 45)
 	for name, alone := range map[string]bool{"alone": true, "in a crowd": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -186,7 +191,10 @@ func TestWhatAFailedWriteSays(t *testing.T) {
 
 // A file that is shorter than a segment is no spare: neither the first one, which is left
 // early for one that was written ahead of need, nor one that an earlier process has left.
-func TestAShortFileIsNoSpare(t *testing.T) { synctest.Test(t, shortFiles) }
+func TestAShortFileIsNoSpare(t *testing.T) {
+	contract.Row(t, 58)
+	synctest.Test(t, shortFiles)
+}
 
 func shortFiles(t *testing.T) {
 	fs := logtest.New()
