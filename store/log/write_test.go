@@ -235,6 +235,8 @@ func shortFiles(t *testing.T) {
 	if err := errors.Join(l.Checkpoint(p), l.Truncate(p)); err != nil || l.Status().Segments != 2 {
 		t.Fatalf("%v, %+v", err, l.Status())
 	}
+	synctest.Wait()
+	spares() // the first segment is not among them
 	for l.Status().Segments < 5 {
 		mustAppend(t, l, strings.Repeat("r", 3000))
 		synctest.Wait() // what is prepared is ready
