@@ -144,6 +144,7 @@ func (l *Log) settle(b *batch) bool {
 	if n := len(active.marks); l.size-markEvery > int64(active.block) && (n == 0 || l.size-markEvery > active.marks[n-1].at) {
 		active.marks = append(active.marks, mark{b.last, l.size})
 	}
+	l.crowded = len(b.heads) > 1
 	l.batches[min(bits.Len(uint(len(b.heads)-1)), Batches-1)]++
 	l.mu.Unlock()
 	for _, a := range b.applies {

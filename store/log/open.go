@@ -126,6 +126,7 @@ type Log struct {
 	spareNo  int       // of the newest spare
 	running  bool      // Recover has finished
 	idle     bool      // the flusher waits for something to do
+	crowded  bool      // the newest batch in the log had more than one frame
 	closing  bool
 	pending  *batch // collects while the flusher is busy
 	flushing *batch // is on its way; nil: none. It belongs to the flusher, or to who is alone

@@ -21,8 +21,9 @@ func (l *Log) Write(body []byte, apply func(Position)) (Position, error) {
 		l.mu.Unlock()
 		return 0, err
 	}
-	// Alone: the flusher sleeps, and neither has nor gets anything to do.
-	alone := l.idle && l.flushing == nil && len(l.pending.heads) == 0
+	// Alone: the flusher sleeps and has nothing to do, and nobody came with the one before.
+	// Whoever left his crowd would write one while all others wait, and so in turns.
+	alone := l.idle && !l.crowded && l.flushing == nil && len(l.pending.heads) == 0
 	l.pending.put(kindWhole, 0, l.next, body, bodySum)
 	t := l.promise(apply)
 	if !alone {

@@ -114,6 +114,30 @@ func TestACrowdBehindALonelyWriter(t *testing.T) {
 	})
 }
 
+// Who came with others goes with them again: otherwise he would write one while all of them
+// wait, and so in turns. When they are gone, he is alone.
+func TestNobodyLeavesHisCrowd(t *testing.T) {
+	contract.Row(t, 46)
+	synctest.Test(t, func(t *testing.T) {
+		fs := logtest.New()
+		l, _ := mustOpen(t, fs)
+		if _, err := l.Commit([][]byte{[]byte("two"), []byte("events")}, nil); err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []bool{false, true, true} {
+			synctest.Wait()
+			alone := false
+			if _, err := l.Write([]byte("w"), func(log.Position) { alone = writes() }); err != nil {
+				t.Fatal(err)
+			}
+			if alone != want {
+				t.Errorf("write %d behind a batch of two: for himself: %v, want %v", i+1, alone, want)
+			}
+		}
+		mustClose(t, l)
+	})
+}
+
 // Close waits for whoever writes for himself.
 func TestCloseWaitsForALonelyWriter(t *testing.T) {
 	contract.Row(t, 48)
