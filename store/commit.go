@@ -73,6 +73,9 @@ func (p placed) settle(ctx context.Context, s *Store) (Result, error) {
 		}
 		return p.result, p.err
 	}
+	if s.opt.Sync != log.SyncCommit {
+		p.ticket.Push()
+	}
 	select {
 	case <-p.ticket.Done():
 		if err := p.ticket.Err(); err != nil {
@@ -154,7 +157,12 @@ func (s *Store) append(l *log.Log, id string, digest [sha256.Size]byte, rec *rec
 	}
 	p := l.Next()
 	s.tables.expect(p, rec.Writes)
-	ticket, err := l.Append(body, func(p log.Position) { s.tables.apply(p, rec.Writes) })
+	// Where an answer waits for the disk, it is the flusher's to wait: who asked may leave.
+	enter := l.Enter
+	if s.opt.Sync == log.SyncCommit {
+		enter = l.Append
+	}
+	ticket, err := enter(body, func(p log.Position) { s.tables.apply(p, rec.Writes) })
 	if err != nil { // poisoned, or closed: nothing is evaluated any more
 		s.signal.Notify()
 		return nil, refused(err, false)

@@ -30,7 +30,8 @@
 //	              apply, in the order of positions                 now readers may see it
 //	              Ticket.Done                                      now the client is told
 //
-// One flusher, many waiters: while one batch is synced, the next one collects. This is
+// One flusher, many waiters: while one batch is synced, the next one collects. Who is alone
+// does the flusher's work himself (write.go). This is
 // [SyncCommit]. With [SyncInterval] and [SyncNone] the client is told after the write, and
 // the sync comes later; then the column says "there" after the write, but for a power cut:
 //

@@ -138,6 +138,42 @@ func TestNobodyLeavesHisCrowd(t *testing.T) {
 	})
 }
 
+// What was entered gets into the log with what others append, and by Close, whether it is
+// pushed or not; and in its order.
+func TestWhatWasEnteredGoesWithTheNext(t *testing.T) {
+	contract.Row(t, 46)
+	synctest.Test(t, func(t *testing.T) {
+		fs := logtest.New()
+		l, _ := mustOpen(t, fs)
+		synctest.Wait()
+		entered, err := l.Enter([]byte("entered"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if l.Durable() != 0 {
+			t.Fatal("somebody was woken")
+		}
+		mustAppend(t, l, "next")
+		if l.Durable() != 2 {
+			t.Fatalf("durable %d behind the next", l.Durable())
+		}
+		entered.Push() // late, and for nothing
+		if err := entered.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		mustAppend(t, l, "alone") // and so the next one is, too
+		synctest.Wait()
+		if _, err := l.Enter([]byte("left"), nil); err != nil {
+			t.Fatal(err)
+		}
+		mustClose(t, l)
+		again, got := mustOpen(t, fs.PowerLoss(func(int) int { return 0 }))
+		want(t, got, "1 entered", "2 next", "3 alone", "4 left")
+		mustClose(t, again)
+	})
+}
+
 // Close waits for whoever writes for himself.
 func TestCloseWaitsForALonelyWriter(t *testing.T) {
 	contract.Row(t, 48)
