@@ -279,7 +279,7 @@ func TestWALStoreDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"audit":{"keySecretRef":{"name":"orders-audit"}},"control":{"port":8411},` +
-		`"managed":{"checkpointInterval":"10s","drainTimeout":"30s","replicas":3,"storage":{"size":"1Gi"}},"recovery":{"mode":"Automatic","orphanAfter":"5m","restartPoisoned":"Automatic","rollBack":"OnApproval"},"retention":{"age":"24h","versions":1024},` +
+		`"managed":{"checkpointInterval":"10s","drainTimeout":"30s","replicas":3,"resources":{"requests":{"cpu":"10m","memory":"32Mi"}},"storage":{"size":"1Gi"}},"recovery":{"mode":"Automatic","orphanAfter":"5m","restartPoisoned":"Automatic","rollBack":"OnApproval"},"retention":{"age":"24h","versions":1024},` +
 		`"root":{"credentials":{"secretRef":{"name":"orders-root"}},"requestTimeout":"10s","requests":{"connectTimeout":"5s","maxBackoff":"5s","maxConnections":64,"readAttempts":3},"uri":"s3://stores/orders"}}`
 	if string(got) != want {
 		t.Errorf("defaults:\n got %s\nwant %s", got, want)
@@ -287,7 +287,9 @@ func TestWALStoreDefaults(t *testing.T) {
 
 	var store v1alpha1.WALStore
 	fill(t, u, &store)
-	if store.Spec.Control.Port != v1alpha1.DefaultControlPort || store.Spec.Managed.Replicas != v1alpha1.DefaultReplicas ||
+	asked := store.Spec.Managed.Resources.Requests
+	if asked.CPU.String() != v1alpha1.DefaultCPURequest || asked.Memory.String() != v1alpha1.DefaultMemoryRequest ||
+		store.Spec.Control.Port != v1alpha1.DefaultControlPort || store.Spec.Managed.Replicas != v1alpha1.DefaultReplicas ||
 		store.Spec.Managed.CheckpointInterval.Duration != v1alpha1.DefaultCheckpointInterval ||
 		store.Spec.Recovery.OrphanAfter.Duration != v1alpha1.DefaultOrphanAfter ||
 		store.Spec.Retention.Versions != v1alpha1.DefaultRetainVersions || store.Spec.Retention.Age.Duration != v1alpha1.DefaultRetainAge ||

@@ -155,8 +155,20 @@ func container(ws *v1alpha1.WALStore, image string, drain time.Duration, ca bool
 	}
 	if m.Resources != nil {
 		c.WithResources(coreac.ResourceRequirements().WithRequests(amounts(m.Resources.Requests)).WithLimits(amounts(m.Resources.Limits)))
+	} else {
+		c.WithResources(coreac.ResourceRequirements().WithRequests(leastRequests()))
 	}
 	return c
+}
+
+// leastRequests keep a pod for which nobody has said anything out of the class BestEffort:
+// all pods of that together get next to nothing while others want the processor, and they
+// are the first that a node without memory ends.
+func leastRequests() corev1.ResourceList {
+	return corev1.ResourceList{
+		corev1.ResourceCPU:    resource.MustParse(v1alpha1.DefaultCPURequest),
+		corev1.ResourceMemory: resource.MustParse(v1alpha1.DefaultMemoryRequest),
+	}
 }
 
 // logFlags are the flags of what was asked for: what was not has no flag, so that another

@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -138,6 +139,25 @@ func TestFlagsOfALog(t *testing.T) {
 		args := container(&v1alpha1.WALStore{Spec: v1alpha1.WALStoreSpec{Managed: &v1alpha1.ManagedStore{Log: l}}}, "image", time.Second, false).Args
 		if got := strings.Join(args, " "); want == "" && strings.Contains(got, "--sync") || !strings.HasSuffix(got, want) {
 			t.Errorf("%+v: %q", l, got)
+		}
+	}
+}
+
+// A pod asks for a little of the processor and of the memory when nobody has said what,
+// and for what was said when somebody has.
+func TestAStorePodIsNotBestEffort(t *testing.T) {
+	contract.Row(t, 144)
+	amount := func(s string) *resource.Quantity { q := resource.MustParse(s); return &q }
+	for want, m := range map[string]*v1alpha1.ManagedResources{
+		"cpu 10m, memory 32Mi": nil,
+		"cpu 0, memory 0":      {},
+		"cpu 2, memory 0":      {Requests: &v1alpha1.ResourceAmounts{CPU: amount("2")}},
+		"cpu 0, memory 1Gi":    {Requests: &v1alpha1.ResourceAmounts{Memory: amount("1Gi")}},
+	} {
+		c := container(&v1alpha1.WALStore{Spec: v1alpha1.WALStoreSpec{Managed: &v1alpha1.ManagedStore{Resources: m}}}, "image", time.Second, false)
+		requests := *c.Resources.Requests
+		if got := fmt.Sprintf("cpu %s, memory %s", requests.Cpu(), requests.Memory()); got != want {
+			t.Errorf("%+v: %s, want %s", m, got, want)
 		}
 	}
 }

@@ -65,6 +65,8 @@ const (
 	DefaultMaxConnections     int32 = 64
 	DefaultDrainTimeout             = 5 * time.Minute
 	DefaultHookTimeout              = 30 * time.Second
+	DefaultCPURequest               = "10m"
+	DefaultMemoryRequest            = "32Mi"
 	DefaultAudience                 = "sts.amazonaws.com"
 	DefaultAudienceAzure            = "api://AzureADTokenExchange"
 )

@@ -37,8 +37,10 @@ type ManagedStore struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="storage is immutable: volumes are claimed once; make a new WALStore with other storage and load it"
 	Storage ManagedStorage `json:"storage,omitzero"`
 
-	// Resources of each pod's store container.
+	// Resources of each pod's store container. By default it asks for a little, so that
+	// the pod is not in the class BestEffort, which is starved and evicted first.
 	// +optional
+	// +kubebuilder:default={requests:{cpu:"10m",memory:"32Mi"}}
 	Resources *ManagedResources `json:"resources,omitempty"`
 
 	// CheckpointInterval is how often each pod publishes what its log has made

@@ -487,6 +487,10 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: resources
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.ManagedResources
+      default:
+        requests:
+          cpu: 10m
+          memory: 32Mi
     - name: storage
       type:
         namedType: com.github.salvor-io.salvor.api.v1alpha1.ManagedStorage

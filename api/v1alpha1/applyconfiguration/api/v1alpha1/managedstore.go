@@ -25,7 +25,8 @@ type ManagedStoreApplyConfiguration struct {
 	ImagePullPolicy *string `json:"imagePullPolicy,omitempty"`
 	// Storage of each pod, for its write-ahead log.
 	Storage *ManagedStorageApplyConfiguration `json:"storage,omitempty"`
-	// Resources of each pod's store container.
+	// Resources of each pod's store container. By default it asks for a little, so that
+	// the pod is not in the class BestEffort, which is starved and evicted first.
 	Resources *ManagedResourcesApplyConfiguration `json:"resources,omitempty"`
 	// CheckpointInterval is how often each pod publishes what its log has made
 	// durable.
