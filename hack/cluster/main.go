@@ -57,12 +57,12 @@ func root() *cobra.Command {
 func hiddenCommands() []*cobra.Command {
 	return []*cobra.Command{
 		{
-			Use: proc.LaunchCommand + " NAME RECORD PROGRAM [ARG...]", Hidden: true, DisableFlagParsing: true,
+			Use: proc.LaunchCommand + " NAME RECORD GROUPS PROGRAM [ARG...]", Hidden: true, DisableFlagParsing: true,
 			RunE: func(_ *cobra.Command, args []string) error {
-				if len(args) < 3 {
-					return errors.New("want a name, a record file and a program")
+				if len(args) < 4 {
+					return errors.New("want a name, a record file, control groups and a program")
 				}
-				return proc.Launch(args[0], args[1], args[2:])
+				return proc.Launch(args[0], args[1], args[2], args[3:])
 			},
 		},
 		{

@@ -74,6 +74,7 @@ spec:
         - {name: ROOT_ACCESS_KEY_ID, value: {{.AccessKey}}}
         - {name: ROOT_SECRET_ACCESS_KEY, value: {{.SecretKey}}}
         ports: [{containerPort: 7070}]
+        resources: {requests: {cpu: 200m, memory: 64Mi}} # everybody's: not the first to wait
         readinessProbe:
           httpGet: {path: /healthz, port: 7070}
           periodSeconds: 1

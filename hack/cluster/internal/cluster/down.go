@@ -62,7 +62,7 @@ func Down(ctx context.Context, log *progress.Log, name string, keep bool) error 
 	if s.Forwarding {
 		try("remove forward rules", host.ForwardRules(ctx, s.PodCIDR, false))
 	}
-	try("remove control groups", host.RemoveCgroup("/salvor-"+s.Name, 10*time.Second))
+	try("remove control groups", host.RemoveCgroup(s.group(), 10*time.Second))
 	try("restore kernel settings", host.WriteSysctls(s.Sysctls))
 	try("remove foreign files", s.removeForeign())
 	if err := errors.Join(errs...); err != nil {

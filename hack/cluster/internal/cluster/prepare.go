@@ -5,7 +5,9 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"runtime"
 
 	"github.com/salvor-io/salvor/hack/cluster/internal/host"
 )
@@ -27,6 +29,9 @@ func (r *starter) prepareHost(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := r.share(); err != nil {
+		return err
+	}
 	if err := host.HairpinTable(ctx, r.table(), r.otherNetworks()); err != nil {
 		return err
 	}
@@ -40,6 +45,22 @@ func (r *starter) prepareHost(ctx context.Context) error {
 		return host.ForwardRules(ctx, r.PodCIDR, true)
 	}
 	return nil
+}
+
+// share gives the cluster's own programs what system.slice has on a machine with systemd,
+// and the pods of each node what kubelet gives all pods there: otherwise three programs of
+// the control plane that are busy leave a quarter of a core to all pods together.
+func (r *starter) share() error {
+	if err := host.EnsureCgroup(r.systemGroup()); err != nil {
+		return err
+	}
+	const one = 1024 // a core, or all of system.slice
+	cores := one * runtime.NumCPU()
+	err := errors.Join(host.SetCPUShares(r.group(), one+cores), host.SetCPUShares(r.systemGroup(), one))
+	for _, n := range r.Nodes {
+		err = errors.Join(err, host.SetCPUShares(r.cgroup(n), cores))
+	}
+	return err
 }
 
 // otherNetworks are those of all nodes but the first, which is kube-proxy's.

@@ -90,10 +90,14 @@ func (s *State) nodePath(n Node, elem ...string) string {
 // Kubeconfig is the administrator's access.
 func (s *State) Kubeconfig() string { return s.path("kubeconfig") }
 
+// group is the control group of the cluster, below which all of its others are.
+func (s *State) group() string { return "/salvor-" + s.Name }
+
 // cgroup is the control group below which a node's pods live.
-func (s *State) cgroup(n Node) string {
-	return "/salvor-" + s.Name + "/" + strconv.Itoa(n.Index)
-}
+func (s *State) cgroup(n Node) string { return s.group() + "/" + strconv.Itoa(n.Index) }
+
+// systemGroup is that of the cluster's own programs.
+func (s *State) systemGroup() string { return s.group() + "/system" }
 
 // table is the packet filter table that is ours and not kube-proxy's.
 func (s *State) table() string { return "salvor-" + s.Name }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/salvor-io/salvor/hack/cluster/internal/host"
 	"github.com/salvor-io/salvor/hack/cluster/internal/proc"
 	"github.com/salvor-io/salvor/hack/cluster/internal/progress"
 )
@@ -35,6 +36,7 @@ func (r *starter) start(name, program string, args ...string) (proc.Record, erro
 func (r *starter) startArgv(name string, argv ...string) (proc.Record, error) {
 	return proc.Start(proc.Spec{
 		Name: name, Argv: argv, Records: r.path("run"), Logs: r.path("logs"), Lock: r.lock,
+		Groups: host.CPUGroupFiles(r.systemGroup()),
 		Env: []string{
 			"HOME=/", "TMPDIR=" + os.TempDir(),
 			"PATH=" + binPath(r.bins, "containerd", "runc"),

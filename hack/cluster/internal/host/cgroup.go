@@ -123,6 +123,25 @@ func inheritCpuset(parent, dir string) error {
 	return nil
 }
 
+// SetCPUShares says how much of the processor a group gets while others want it, too,
+// in the unit of version 1.
+func SetCPUShares(group string, shares int) error {
+	if CgroupV2() {
+		weight := 1 + (shares-2)*9999/262142 // as kubelet and runc convert it
+		return os.WriteFile(filepath.Join(cgroupRoot, group, "cpu.weight"), []byte(strconv.Itoa(max(1, weight))), 0o644)
+	}
+	return os.WriteFile(filepath.Join(cgroupRoot, "cpu", group, "cpu.shares"), []byte(strconv.Itoa(shares)), 0o644)
+}
+
+// CPUGroupFiles are the files that a process enters a group by, where that says how much
+// of the processor it gets.
+func CPUGroupFiles(group string) []string {
+	if CgroupV2() {
+		return []string{filepath.Join(cgroupRoot, group, "cgroup.procs")}
+	}
+	return []string{filepath.Join(cgroupRoot, "cpu", group, "cgroup.procs")}
+}
+
 // CgroupProcs lists the processes of a group and of all below it.
 func CgroupProcs(group string) ([]int, error) {
 	dirs, err := hierarchies()

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -24,6 +26,8 @@ type Spec struct {
 	Env  []string
 	// Records and Logs are folders: Name.json and Name.log go there.
 	Records, Logs string
+	// Groups are the files that the new process enters its control groups by.
+	Groups []string
 	// Lock is the open lock file of the state; the new process holds it until
 	// its record is written, so that whoever gets the lock next sees the record.
 	Lock *os.File
@@ -53,7 +57,7 @@ func Start(s Spec) (Record, error) {
 		return Record{}, err
 	}
 	defer log.Close()
-	cmd := exec.Command(self, append([]string{LaunchCommand, s.Name, path}, s.Argv...)...)
+	cmd := exec.Command(self, append([]string{LaunchCommand, s.Name, path, strings.Join(s.Groups, groupSeparator)}, s.Argv...)...)
 	cmd.Dir = "/"
 	cmd.Env = s.Env
 	cmd.Stdout, cmd.Stderr = log, log
@@ -72,14 +76,22 @@ func Start(s Spec) (Record, error) {
 	return Record{ID: id, Name: s.Name, Argv: s.Argv}, nil
 }
 
-// Launch writes the record of the calling process and becomes the program.
-func Launch(name, record string, argv []string) error {
+const groupSeparator = ":"
+
+// Launch writes the record of the calling process, enters its groups and becomes the
+// program.
+func Launch(name, record, groups string, argv []string) error {
 	id, err := Identify(os.Getpid())
 	if err != nil {
 		return err
 	}
 	if err := (Record{ID: id, Name: name, Argv: argv}).Write(record); err != nil {
 		return err
+	}
+	for _, file := range strings.FieldsFunc(groups, func(r rune) bool { return string(r) == groupSeparator }) {
+		if err := os.WriteFile(file, []byte(strconv.Itoa(id.PID)), 0o644); err != nil {
+			return fmt.Errorf("enter a control group: %w", err)
+		}
 	}
 	// Descriptor 3 is the inherited lock, if any; exec must close it.
 	unix.CloseOnExec(3)
