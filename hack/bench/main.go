@@ -30,6 +30,7 @@ import (
 type bench struct {
 	*harness.Harness
 	machine cluster.Cluster
+	nodes   []string
 }
 
 func main() {
@@ -83,11 +84,16 @@ func (b *bench) run(ctx context.Context, parts []string, measures map[string]fun
 		return err
 	}
 	b.Harness, b.machine = h, machine
-	b.Say("starting the object store and the operator")
-	if err := b.StartStorage(ctx); err != nil {
+	if b.nodes, err = b.nodeNames(ctx); err != nil {
 		return err
 	}
-	if err := b.InstallOperator(ctx); err != nil {
+	b.Say("starting the object store and the operator")
+	if err := b.on(ctx, 0, func() error {
+		if err := b.StartStorage(ctx); err != nil {
+			return err
+		}
+		return b.InstallOperator(ctx)
+	}); err != nil {
 		return err
 	}
 	return measure(ctx, parts, measures)

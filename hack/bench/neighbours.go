@@ -30,24 +30,30 @@ const (
 
 // neighbours is the goal about the other stores: n of them take writes by the clock,
 // and one is frozen and let go every 2.5 s, or not, in short blocks that take turns, so
-// that what else the machine does falls on both kinds alike.
+// that what else the machine does falls on both kinds alike. On a cluster of two nodes the
+// stores have the second one to themselves.
 func (b *bench) neighbours(ctx context.Context, n int) error {
 	b.Say("goal 15: one of %d stores is frozen and let go, again and again", n)
 	o := harness.StoreOptions{Namespace: "bench-neighbours", Name: neighboursFrozen, Replicas: 1, Interval: "5m"}
 	defer b.remove(ctx, o.Namespace)
 	var targets []string
-	for i := range n {
-		each := o
-		each.Name = fmt.Sprintf("orders-%d", i)
-		if err := b.ApplyStore(ctx, each); err != nil {
-			return err
+	if err := b.on(ctx, 1, func() error {
+		for i := range n {
+			each := o
+			each.Name = fmt.Sprintf("orders-%d", i)
+			if err := b.ApplyStore(ctx, each); err != nil {
+				return err
+			}
+			targets = append(targets, each.Targets()...)
 		}
-		targets = append(targets, each.Targets()...)
-	}
-	for i := range n {
-		if err := b.StoreReady(ctx, o.Namespace, fmt.Sprintf("orders-%d", i), 20*time.Minute); err != nil {
-			return err
+		for i := range n {
+			if err := b.StoreReady(ctx, o.Namespace, fmt.Sprintf("orders-%d", i), 20*time.Minute); err != nil {
+				return err
+			}
 		}
+		return nil
+	}); err != nil {
+		return err
 	}
 	load, err := b.StartOpenLoad(ctx, o, targets, neighbourRate)
 	if err != nil {

@@ -61,6 +61,7 @@ The kubeconfig's path is printed.`,
 	networks.add(cmd)
 	f.BoolVar(&c.Options.FastRestarts, "fast-restarts", true, "a crashed container starts again after at most 1s; Kubernetes' own backoff of 10s to 5m otherwise")
 	f.BoolVar(&c.Options.AuditLog, "audit-log", false, "the API server writes every request's metadata to logs/audit.log in the state folder")
+	f.BoolVar(&c.Options.OwnCores, "own-cores", false, "no two nodes share a core; the control plane has those of the first node")
 	f.DurationVar(&c.Options.NodeGrace, "node-grace", 0, "after this silence a node counts as lost (default: Kubernetes' own)")
 	return cmd
 }

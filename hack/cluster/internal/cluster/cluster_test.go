@@ -111,6 +111,30 @@ func TestNewState(t *testing.T) {
 	}
 }
 
+// Nodes share the machine's cores out among themselves, all of them and none twice.
+func TestDivideCores(t *testing.T) {
+	t.Setenv("SALVOR_STATE", shortDir(t))
+	for want, nodes := range map[string]int{"0-7": 1, "0-3 4-7": 2, "0-1 2-4 5-7": 3} {
+		s := &State{Nodes: make([]Node, nodes)}
+		if err := s.divideCores(8); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, n := range s.Nodes {
+			got = append(got, n.Cores)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%d nodes: %v, want %s", nodes, got, want)
+		}
+		if err := s.addNode(); err == nil || !strings.Contains(err.Error(), "run down first") {
+			t.Errorf("a node without a core: %v", err)
+		}
+	}
+	if err := (&State{Nodes: make([]Node, 3)}).divideCores(2); err == nil {
+		t.Error("two cores were divided among three nodes")
+	}
+}
+
 // What was not asked for is taken as it is; what was must not differ.
 func TestWiden(t *testing.T) {
 	t.Setenv("SALVOR_STATE", shortDir(t))

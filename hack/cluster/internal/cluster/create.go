@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 
@@ -78,12 +79,32 @@ func newState(c Config) (*State, error) {
 			return nil, err
 		}
 	}
+	if c.Options.OwnCores {
+		if err := s.divideCores(runtime.NumCPU()); err != nil {
+			return nil, err
+		}
+	}
 	return s, s.save()
+}
+
+// divideCores gives each node as many cores of the machine as any other, or one more.
+func (s *State) divideCores(cores int) error {
+	n := len(s.Nodes)
+	if n > cores {
+		return fmt.Errorf("%d nodes cannot have cores of their own: the machine has %d", n, cores)
+	}
+	for i := range s.Nodes {
+		s.Nodes[i].Cores = fmt.Sprintf("%d-%d", i*cores/n, (i+1)*cores/n-1)
+	}
+	return nil
 }
 
 // addNode decides about one more node; the caller saves.
 func (s *State) addNode() error {
 	index := len(s.Nodes)
+	if index > 0 && s.Nodes[0].Cores != "" {
+		return fmt.Errorf("the machine's cores are divided among the %d nodes of cluster %s: run down first, and up with more --nodes", index, s.Name)
+	}
 	network, err := host.NodeNetwork(s.PodCIDR, index)
 	if err != nil {
 		return err

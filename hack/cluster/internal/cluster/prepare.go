@@ -47,6 +47,26 @@ func (r *starter) prepareHost(ctx context.Context) error {
 	return nil
 }
 
+// divide keeps each node's pods on its own cores, and the cluster's programs on those of
+// the first node: what one does takes nothing from the pods of another.
+func (r *starter) divide() error {
+	for i, n := range r.Nodes {
+		if n.Cores == "" {
+			continue
+		}
+		groups := []string{r.cgroup(n)}
+		if i == 0 {
+			groups = append(groups, r.systemGroup())
+		}
+		for _, g := range groups {
+			if err := host.SetCores(g, n.Cores); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // share gives the cluster's own programs what system.slice has on a machine with systemd,
 // and the pods of each node what kubelet gives all pods there: otherwise three programs of
 // the control plane that are busy leave a quarter of a core to all pods together.
@@ -60,7 +80,7 @@ func (r *starter) share() error {
 	for _, n := range r.Nodes {
 		err = errors.Join(err, host.SetCPUShares(r.cgroup(n), cores))
 	}
-	return err
+	return errors.Join(err, r.divide())
 }
 
 // otherNetworks are those of all nodes but the first, which is kube-proxy's.

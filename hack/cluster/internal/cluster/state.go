@@ -48,6 +48,8 @@ type Options struct {
 	FastRestarts bool          `json:"fastRestarts"`
 	AuditLog     bool          `json:"auditLog"`
 	NodeGrace    time.Duration `json:"nodeGrace,omitempty"`
+	// OwnCores: no two nodes share a core of the machine.
+	OwnCores bool `json:"ownCores,omitempty"`
 }
 
 // Node is one containerd and one kubelet with files, addresses and control
@@ -59,6 +61,8 @@ type Node struct {
 	Bridge      string       `json:"bridge"`
 	KubeletPort int          `json:"kubeletPort"`
 	HealthPort  int          `json:"healthPort"`
+	// Cores of the machine that its pods run on, as in cpuset.cpus; empty: all.
+	Cores string `json:"cores,omitempty"`
 }
 
 // Address is the node's own address, which is also its pods' gateway.

@@ -61,6 +61,7 @@ func (s *State) widen(c Config) error {
 		"fast-restarts": s.Options.FastRestarts == c.Options.FastRestarts,
 		"audit-log":     s.Options.AuditLog == c.Options.AuditLog,
 		"node-grace":    s.Options.NodeGrace == c.Options.NodeGrace,
+		"own-cores":     s.Options.OwnCores == c.Options.OwnCores,
 	} {
 		if !same && c.Asked(flag) {
 			return fmt.Errorf("cluster %s was started with another --%s: run down first", s.Name, flag)

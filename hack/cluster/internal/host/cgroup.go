@@ -133,13 +133,22 @@ func SetCPUShares(group string, shares int) error {
 	return os.WriteFile(filepath.Join(cgroupRoot, "cpu", group, "cpu.shares"), []byte(strconv.Itoa(shares)), 0o644)
 }
 
-// CPUGroupFiles are the files that a process enters a group by, where that says how much
-// of the processor it gets.
+// SetCores says which cores a group runs on, as in cpuset.cpus.
+func SetCores(group, cores string) error {
+	dir := cgroupRoot
+	if !CgroupV2() {
+		dir = filepath.Join(dir, "cpuset")
+	}
+	return os.WriteFile(filepath.Join(dir, group, "cpuset.cpus"), []byte(cores), 0o644)
+}
+
+// CPUGroupFiles are the files that a process enters a group by, where that says what it
+// gets of the processor.
 func CPUGroupFiles(group string) []string {
 	if CgroupV2() {
 		return []string{filepath.Join(cgroupRoot, group, "cgroup.procs")}
 	}
-	return []string{filepath.Join(cgroupRoot, "cpu", group, "cgroup.procs")}
+	return []string{filepath.Join(cgroupRoot, "cpu", group, "cgroup.procs"), filepath.Join(cgroupRoot, "cpuset", group, "cgroup.procs")}
 }
 
 // CgroupProcs lists the processes of a group and of all below it.
