@@ -29,8 +29,8 @@ func (b *bench) nodeNames(ctx context.Context) ([]string, error) {
 }
 
 // on does something while only the i-th of two nodes takes new pods: the operator and the
-// object store are on the first, the stores of goal 15 on the second. With one node it
-// does it there.
+// object store are on the first, the stores of goals 14 and 15 on the second. With one node
+// it does it there.
 func (b *bench) on(ctx context.Context, i int, do func() error) (err error) {
 	if len(b.nodes) != 2 {
 		return do()

@@ -30,16 +30,19 @@ type span struct{ from, to time.Time }
 func (b *bench) undo(ctx context.Context, n int) error {
 	b.Say("goal 14: %d freezes for a roll-back, under writes that come by the clock", n)
 	const elected = "- --leader-elect\n"
-	if err := b.InstallOperator(ctx, elected, elected+"        - --sweep-interval=1s\n        - --idle-sweep-interval=1s\n"); err != nil {
+	install := func(ctx context.Context, edits ...string) error {
+		return b.on(ctx, 0, func() error { return b.InstallOperator(ctx, edits...) })
+	}
+	if err := install(ctx, elected, elected+"        - --sweep-interval=1s\n        - --idle-sweep-interval=1s\n"); err != nil {
 		return err
 	}
 	defer func() { // the other parts measure it as it comes
-		if err := b.InstallOperator(context.WithoutCancel(ctx)); err != nil {
+		if err := install(context.WithoutCancel(ctx)); err != nil {
 			b.Say("%v", err)
 		}
 	}()
 	o := harness.StoreOptions{Namespace: "bench-undo", Name: "orders", Replicas: 2, Interval: "500ms"}
-	if err := b.CreateStore(ctx, o, 3*time.Minute); err != nil {
+	if err := b.on(ctx, 1, func() error { return b.CreateStore(ctx, o, 3*time.Minute) }); err != nil {
 		return err
 	}
 	defer b.remove(ctx, o.Namespace)
